@@ -1,0 +1,94 @@
+"""The command line: one command per effect, its options generated from the effect's settings."""
+
+import dataclasses
+import inspect
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, get_origin, get_type_hints
+
+import tyro
+
+from . import effects, images
+from .errors import AtelierError
+from .settings import kind
+from .step import Step
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one effect on files and save the last step.
+
+    Args:
+        argv: the arguments behind ``python -m pipeline``; default: those of this process.
+
+    Returns:
+        The exit code: 0, or 2 after one line about what was wrong with the input.
+    """
+    modules = effects()
+    commands = {name: _arguments(name, module) for name, module in modules.items()}
+    args = tyro.extras.subcommand_cli_from_dict(
+        commands,
+        prog="python -m pipeline",
+        description="Neural image effects.",
+        args=argv,
+        sort_subcommands=False,
+    )
+    name = type(args).__name__
+    module = modules[name]
+    try:
+        images.check_output(args.out)
+        settings = module.Settings(**{f.name: getattr(args, f.name) for f in dataclasses.fields(module.Settings)})
+        pictures = [getattr(args, p) for p in _pictures(module)]
+        step = _last(module.run(*pictures, settings=settings))
+        images.save(step.image, args.out, effect=name, settings=dataclasses.asdict(settings))
+    except AtelierError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if args.json:
+        width, height = step.image.size
+        report = dict(out=str(args.out), width=width, height=height, iteration=step.iteration, total=step.total)
+        print(json.dumps(report | dict(losses=dict(step.losses), seconds=step.seconds, note=step.note)))
+    else:
+        print(f"{args.out}: {step.note}")
+    return 0
+
+
+def _pictures(module: ModuleType) -> list[str]:
+    return [name for name in inspect.signature(module.run).parameters if name != "settings"]
+
+
+def _arguments(name: str, module: ModuleType) -> type:
+    """Build the dataclass that tyro parses into: pictures by position, then every setting, then ours."""
+    hints = get_type_hints(module.run)
+    several = {p: get_origin(hints[p]) is Sequence for p in _pictures(module)}
+    fields: list[tuple] = [(p, tyro.conf.Positional[tuple[Path, ...] if many else Path]) for p, many in several.items()]
+    fields.append(
+        (
+            "out",
+            Annotated[Path, tyro.conf.arg(aliases=["-o"], help="File to write; its ending is the format.")],
+        )
+    )
+    for f in dataclasses.fields(module.Settings):
+        option: Any = Annotated[kind(module.Settings, f.name), tyro.conf.arg(help=f.metadata["info"])]
+        fields.append((f.name, option, f.default))
+    fields.append(("json", Annotated[bool, tyro.conf.arg(help="Print one line of JSON about the result.")], False))
+    cls = dataclasses.make_dataclass(name, fields, frozen=True, kw_only=True)
+    cls.__doc__ = (module.__doc__ or "").partition("\n")[0]
+    return cls
+
+
+def _last(steps: Iterator[Step]) -> Step:
+    """Return the last step, showing the way there on a terminal; Ctrl-C keeps what there is."""
+    step = None
+    try:
+        for step in steps:
+            if sys.stderr.isatty() and step.iteration < step.total:
+                print(f"\r{step.iteration}/{step.total}, {step.eta:.0f} s to go ", end="", file=sys.stderr)
+    except KeyboardInterrupt:
+        if step is None:
+            raise
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
+    return step

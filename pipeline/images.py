@@ -1,0 +1,202 @@
+"""Pictures in and out: anything a user may hand over becomes an upright sRGB picture, or one clear sentence.
+
+Two forms are used inside: a ``PIL.Image`` (what effects yield) and a float32 array of shape (H, W, 3), sRGB in
+[0, 1] (what they compute with).
+"""
+
+import io
+import json
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pillow_heif
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+
+from .errors import BadInput
+
+pillow_heif.register_heif_opener()
+
+MIN_SIDE = 32
+MAX_PIXELS = 40_000_000
+
+ImageSource = str | PathLike | bytes | Image.Image | np.ndarray
+
+
+def load(source: ImageSource, *, alpha: bool = False) -> Image.Image:
+    """Read a picture: first frame, EXIF orientation applied, converted to sRGB.
+
+    Args:
+        source: a path, the bytes of a file, a PIL image, or an array of shape (H, W), (H, W, 1), (H, W, 3) or
+            (H, W, 4), of integers over their type's range or floats in [0, 1].
+        alpha: keep transparency (mode RGBA where there is some); otherwise it is composited on white.
+
+    Returns:
+        A new image of mode RGB (or RGBA, with ``alpha``).
+
+    Raises:
+        BadInput: not a picture, damaged, under 32 px a side, or over 40 megapixels (read from the header, before
+            anything is decoded).
+    """
+    name = Path(source).name if isinstance(source, str | PathLike) else "this picture"
+    image = _open(source, name)
+    check_size(image, name)
+    try:
+        image.load()
+        image = _eight_bit(ImageOps.exif_transpose(image))
+        image = _to_srgb(image)
+    except (OSError, ValueError, SyntaxError, MemoryError) as error:
+        raise BadInput(f"{name} is damaged or incomplete: save it again and retry.") from error
+    if image.mode != "RGBA" or alpha:
+        return image
+    paper = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(paper, image).convert("RGB")
+
+
+def check_size(image: Image.Image, name: str) -> None:
+    """Refuse a picture whose header says that it is too small or too large to work with.
+
+    Raises:
+        BadInput: under ``MIN_SIDE`` a side or over ``MAX_PIXELS``.
+    """
+    width, height = image.size
+    if min(width, height) < MIN_SIDE:
+        raise BadInput(f"{name} is {width}x{height} pixels: use one with at least {MIN_SIDE} a side.")
+    if width * height > MAX_PIXELS:
+        raise BadInput(
+            f"{name} has {width * height / 1e6:.0f} megapixels: make it smaller than {MAX_PIXELS / 1e6:.0f} first."
+        )
+
+
+def _open(source: ImageSource, name: str) -> Image.Image:
+    if isinstance(source, Image.Image):
+        return source.copy()
+    if isinstance(source, np.ndarray):
+        return _from_numpy(source)
+    if not isinstance(source, str | PathLike | bytes):
+        raise BadInput(f"A picture must be a path, bytes, a PIL image or an array, not {type(source).__name__}.")
+    try:
+        return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    except FileNotFoundError:
+        raise BadInput(f"There is no file {source}: check the path.") from None
+    except Image.DecompressionBombError:
+        raise BadInput(f"{name} is far over {MAX_PIXELS / 1e6:.0f} megapixels: make it smaller first.") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise BadInput(f"{name} is not a picture that can be read: use JPEG, PNG, WebP, HEIC or AVIF.") from error
+
+
+def _from_numpy(array: np.ndarray) -> Image.Image:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise BadInput(f"An array must have shape (H, W), (H, W, 3) or (H, W, 4), not {array.shape}.")
+    if array.dtype == bool:
+        array = array.astype(np.float32)
+    elif np.issubdtype(array.dtype, np.integer):
+        array = array / np.float32(np.iinfo(array.dtype).max)
+    elif not np.issubdtype(array.dtype, np.floating):
+        raise BadInput(f"An array must hold numbers, not {array.dtype}.")
+    if not np.all(np.isfinite(array)):
+        raise BadInput("The array holds NaN or infinity: a picture needs numbers between 0 and 1.")
+    if array.size and (array.min() < -1e-3 or array.max() > 1 + 1e-3):
+        raise BadInput("A float array must lie between 0 and 1: divide by 255, or pass uint8.")
+    return to_image(array)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Return mode L, LA, RGB, RGBA or CMYK, at 8 bits a channel."""
+    if image.mode in (
+        "I",
+        "I;16",
+        "I;16B",
+        "I;16L",
+        "I;16N",
+    ):  # 16-bit greyscale: PNG, TIFF, medical pictures
+        return Image.fromarray((np.asarray(image, np.float64) / 65535 * 255).clip(0, 255).round().astype(np.uint8))
+    if image.mode == "F":
+        values = np.asarray(image)
+        return to_image(values / max(1.0, float(values.max())))
+    if image.mode in ("1", "La", "LA", "P", "PA", "RGBa") or "transparency" in image.info:
+        return image.convert("RGBA")
+    if image.mode in ("L", "RGB", "RGBA", "CMYK"):
+        return image
+    return image.convert("RGB")
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """Apply an embedded ICC profile (a phone's Display P3, a printer's CMYK), then forget it."""
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    profile = image.info.get("icc_profile")
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            image = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
+        except ImageCms.PyCMSError:
+            pass  # a broken or foreign profile: the plain numbers are the best guess
+    image = image.convert(mode)
+    image.info.clear()
+    return image
+
+
+def to_array(image: Image.Image) -> np.ndarray:
+    """Return the picture as float32 (H, W, C), sRGB in [0, 1]; C is 3, or 4 for RGBA."""
+    return np.asarray(image, np.float32) / np.float32(255)
+
+
+def to_image(array: np.ndarray) -> Image.Image:
+    """Return floats in [0, 1] of shape (H, W) or (H, W, C) as an 8-bit picture, rounded and clipped."""
+    return Image.fromarray((np.asarray(array) * 255 + 0.5).clip(0, 255).astype(np.uint8))
+
+
+def fit(image: Image.Image, size: int) -> Image.Image:
+    """Shrink with Lanczos so that the longest side is at most ``size`` pixels; never enlarge."""
+    longest = max(image.size)
+    if longest <= size:
+        return image
+    width, height = (max(1, round(side * size / longest)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def check_output(path: str | PathLike) -> None:
+    """Refuse a file name that can't be written, before any work is done.
+
+    Raises:
+        BadInput: the folder does not exist, or the ending names no format.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise BadInput(f"{path} does not say which format to write: end it in .png, .jpg or .webp.")
+    if not path.parent.is_dir():
+        raise BadInput(f"There is no folder {path.parent}: make it first.")
+
+
+def save(image: Image.Image, path: str | PathLike, **recipe: Any) -> Path:
+    """Write a picture; a PNG carries how it was made.
+
+    Args:
+        image: what to write.
+        path: where; its ending is the format.
+        recipe: anything JSON can hold (effect, settings), stored in a PNG's text chunk ``atelier``.
+
+    Returns:
+        The path.
+
+    Raises:
+        BadInput: the file can't be written, or its ending names no format.
+    """
+    check_output(path)
+    path = Path(path)
+    options: dict[str, Any] = {}
+    if path.suffix.lower() == ".png":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_text("atelier", json.dumps(recipe))
+    else:
+        options["quality"] = 95
+    if path.suffix.lower() in (".jpg", ".jpeg") and image.mode not in ("L", "RGB"):
+        image = load(image)
+    try:
+        image.save(path, **options)
+    except OSError as error:
+        raise BadInput(f"{path} can't be written ({error.strerror or error}): choose another place.") from error
+    return path

@@ -1,0 +1,102 @@
+"""Settings as frozen dataclasses: each default, label, explanation and range is written once.
+
+The page builds its controls from the same fields (``ui/common.py``), the command line its options
+(``pipeline/cli.py``), and every instance checks itself, whoever made it.
+"""
+
+from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from .errors import BadInput
+
+
+def setting(
+    default: Any,
+    label: str,
+    info: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    step: float | None = None,
+    expert: bool = True,
+    visible: bool = True,
+) -> Any:
+    """Declare one setting of an effect.
+
+    Args:
+        default: the value where the user says nothing.
+        label: its name in words that a non-expert understands.
+        info: one sentence on what it does, with the field's own term in brackets.
+        minimum: smallest value allowed, inclusive.
+        maximum: largest value allowed, inclusive.
+        step: the step of its slider.
+        expert: whether the page folds it away under "Advanced".
+        visible: whether the page shows it at all (scripts always can set it).
+
+    Returns:
+        A dataclass field.
+    """
+    metadata = dict(label=label, info=info, minimum=minimum, maximum=maximum, step=step, expert=expert, visible=visible)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of every effect's settings: checks each value against its declaration.
+
+    Raises:
+        BadInput: a value is of the wrong type, out of range, or not one of the choices.
+    """
+
+    def __post_init__(self) -> None:
+        """Check every field, and turn whole numbers into floats where a float is declared."""
+        for f in fields(self):
+            object.__setattr__(self, f.name, _checked(f, getattr(self, f.name), choices(type(self), f.name)))
+
+
+@cache
+def _hints(cls: type[Settings]) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
+def kind(cls: type[Settings], name: str) -> Any:
+    """Return the declared type of one setting."""
+    return _hints(cls)[name]
+
+
+def choices(cls: type[Settings], name: str) -> tuple[Any, ...]:
+    """Return the values one setting may take, or an empty tuple where it is not a choice."""
+    hint = kind(cls, name)
+    return get_args(hint) if get_origin(hint) is Literal else ()
+
+
+def defaults(cls: type[Settings]) -> dict[str, Any]:
+    """Return every setting's default by name."""
+    return {f.name: f.default for f in fields(cls) if f.default is not MISSING}
+
+
+def _checked(f: Field, value: Any, allowed: tuple[Any, ...]) -> Any:
+    if allowed:
+        if value not in allowed:
+            raise BadInput(f"{f.name} must be one of {', '.join(map(str, allowed))}, not {value!r}.")
+        return value
+    if isinstance(f.default, bool):
+        if not isinstance(value, bool):
+            raise BadInput(f"{f.name} must be true or false, not {value!r}.")
+        return value
+    if isinstance(f.default, int | float):
+        wanted = type(f.default)
+        try:
+            number = wanted(value)
+        except (TypeError, ValueError, OverflowError):
+            raise BadInput(f"{f.name} must be a number, not {value!r}.") from None
+        if number != float(value):
+            raise BadInput(f"{f.name} must be a whole number, not {value!r}.")
+        low, high = f.metadata["minimum"], f.metadata["maximum"]
+        if (low is not None and not number >= low) or (high is not None and not number <= high):
+            raise BadInput(f"{f.name} must be between {low} and {high}, not {value!r}.")
+        return number
+    if isinstance(f.default, tuple):
+        return tuple(value)
+    return value

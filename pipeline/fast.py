@@ -153,6 +153,11 @@ def run(photo: ImageSource, styles: Sequence[ImageSource], settings: Settings | 
         yield Step(images.to_image(painted), iteration, len(sizes), seconds=seconds, note=note)
 
 
+def warm_up() -> None:
+    """Load the bundled networks and trace their graphs, so that a user's first picture does not wait for that."""
+    stylize(np.zeros((64, 64, 3)), np.zeros((64, 64, 3)))
+
+
 def style_shares(count: int, style_weights: Sequence[float]) -> tuple[float, ...]:
     """Return one share per painting, summing to 1.
 
@@ -172,18 +177,25 @@ def style_shares(count: int, style_weights: Sequence[float]) -> tuple[float, ...
 def _bundled(content: Image.Image, paintings: list[tuple[Image.Image, float]], settings: Settings) -> Engine:
     network = _network(compute_dtype(settings.precision))
     codes = np.concatenate([network.code(images.fit(p, settings.style_size)) for p, _ in paintings])
-    code = np.float32([share for _, share in paintings]) @ codes
-    if settings.strength < 1:
-        # Training included pairs of a picture with itself, so a photo's own code gives back the photo.
-        own = network.code(images.fit(content, settings.style_size))[0]
-        code = own + settings.strength * (code - own)
+    code = np.float32([[share for _, share in paintings]]) @ codes
+    own = network.code(images.fit(content, settings.style_size))
+    # Training included pairs of a picture with itself, so between a photo's own code and the painting's lies strength.
+    code = own + np.float32(settings.strength) * (code - own)
 
-    def paint(pixels: np.ndarray) -> np.ndarray:
+    def transform(pixels: np.ndarray, code: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]
         rows = STRIP_ROWS if max(height, width) > settings.tile_size else None
         margins = [(0, -side % stylizer.MULTIPLE) for side in (height, width)]
         padded = np.pad(pixels, [*margins, (0, 0)], mode="reflect")
-        return network.transform(padded[None], code[None], rows)[0, :height, :width]
+        return network.transform(padded[None], code, rows)[0, :height, :width]
+
+    def paint(pixels: np.ndarray) -> np.ndarray:
+        painted = transform(pixels, code)
+        if settings.strength < 1:
+            # A photo's own code gives it back with an error that is plain to see (about 15 of 255 levels); taking that
+            # error out in the measure in which the photo remains makes strength 0 the photo itself.
+            painted += (1 - settings.strength) * (pixels - transform(pixels, own))
+        return painted.clip(0, 1)
 
     return paint
 
@@ -251,11 +263,11 @@ def _magenta(content: Image.Image, paintings: list[tuple[Image.Image, float]], s
 @cache
 def _hub_module(handle: str) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow_hub as hub
-
     try:
+        import tensorflow_hub as hub
+
         return hub.load(handle)
-    except Exception as error:  # hub passes on whatever the network, the archive or TensorFlow raises
+    except Exception as error:  # not installed, or whatever the network, the archive or TensorFlow raises
         raise Unreachable(
             f"Magenta's module can't be loaded from {handle}: connect to the internet, set ATELIER_HUB_HANDLE to a "
             "SavedModel folder, or choose the bundled engine."

@@ -10,7 +10,7 @@ Two layers are computed in a form that is equal in exact arithmetic, and faster 
 see ``upsample_conv`` and ``output_conv``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -202,11 +202,3 @@ def depth_to_space(x: Any) -> Any:
     n, h, w, c = x.shape
     x = ops.transpose(ops.reshape(x, (n, h, w, 2, 2, c // 4)), (0, 1, 3, 2, 4, 5))
     return ops.reshape(x, (n, 2 * h, 2 * w, c // 4))
-
-
-def mix_codes(codes: Any, shares: Sequence[float]) -> Any:
-    """Blend codes (N, 256) into one (1, 256) by shares that need not sum to 1."""
-    from keras import ops
-
-    shares = np.asarray(shares, np.float32)
-    return ops.matmul((shares / shares.sum())[None], codes)

@@ -3,7 +3,6 @@
 Backend-agnostic (``keras.ops``): the effects run it on TensorFlow, training on any Keras backend.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
@@ -44,7 +43,6 @@ def load(network: Network = "vgg16") -> Mapping[str, np.ndarray]:
         return weights.load("vgg16")
     if network != "vgg19":
         raise BadInput(f"A VGG network is vgg16 or vgg19, not {network!r}.")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
 
     try:

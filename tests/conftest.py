@@ -9,7 +9,7 @@ from pathlib import Path
 os.environ |= {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_TEMP_DIR": tempfile.mkdtemp(prefix="atelier-tests-"),
-    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
 import numpy as np

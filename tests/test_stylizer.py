@@ -20,9 +20,8 @@ def plain_conv(x, kernel):
 def test_upsample_conv_is_enlarge_reflect_convolve(rng):
     x, kernel = rng.random((5, 4, 2)), rng.random((3, 3, 2, 3))
     large = np.pad(x.repeat(2, 0).repeat(2, 1), [(1, 1), (1, 1), (0, 0)], mode="reflect")
-    found = stylizer.in_strips(
-        lambda x: stylizer.upsample_conv(x, np.float32(kernel)), np.float32(x)[None], 1, "symmetric", None
-    )
+    (block,) = stylizer.with_margins([np.float32(x)[None]], 1, "symmetric")
+    found = stylizer.upsample_conv(block, np.float32(kernel))
     np.testing.assert_allclose(found[0], plain_conv(large, kernel), rtol=1e-5)
 
 
@@ -32,18 +31,31 @@ def test_output_conv_is_a_convolution(rng):
     np.testing.assert_allclose(found[0], plain_conv(x, kernel), rtol=1e-5)
 
 
-def test_instance_norm_of_one_picture_and_of_a_batch_follow_the_formula(rng):
+@pytest.mark.parametrize("margin, mode", [(1, "symmetric"), (4, "reflect")])
+def test_strips_with_margins_are_windows_of_the_padded_picture(rng, margin, mode):
+    x = rng.random((1, 14, 6, 2))
+    padded = np.pad(x, [(0, 0), (margin, margin), (margin, margin), (0, 0)], mode=mode)
+    for strips in ([x], [x[:, :5], x[:, 5:10], x[:, 10:]]):
+        top = 0
+        for strip, block in zip(strips, stylizer.with_margins(strips, margin, mode), strict=True):
+            np.testing.assert_array_equal(block, padded[:, top : top + strip.shape[1] + 2 * margin])
+            top += strip.shape[1]
+
+
+def test_instance_norm_of_a_picture_a_batch_and_strips_follows_the_formula(rng):
+    import tensorflow as tf
+
     x = rng.normal(3, 2, (2, 6, 7, 4)).astype(np.float32)
     scale, shift = rng.random((2, 2, 4)).astype(np.float32)
     mean, variance = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
     wanted = (x - mean) / np.sqrt(variance + 1e-5) * scale[:, None, None] + shift[:, None, None]
-    np.testing.assert_allclose(stylizer.instance_norm(x, scale, shift), wanted, atol=1e-5)
+    for strips in ([x], [x[:, :4], x[:, 4:]]):
+        found = stylizer.instance_norm([tf.constant(s) for s in strips], scale, shift)
+        np.testing.assert_allclose(np.concatenate(found, 1), wanted, atol=1e-5)
     for i in (0, 1):
         one = slice(i, i + 1)
-        import tensorflow as tf
-
-        found = stylizer.instance_norm(tf.constant(x[one]), tf.constant(scale[one]), tf.constant(shift[one]))
-        np.testing.assert_allclose(found, wanted[one], atol=1e-5)
+        (found,) = stylizer.instance_norm([tf.constant(x[one])], scale[one], shift[one], relu=True)
+        np.testing.assert_allclose(found, np.maximum(wanted[one], 0), atol=1e-5)
 
 
 def test_style_statistics_are_mean_and_deviation_of_each_layer(rng):
@@ -53,7 +65,7 @@ def test_style_statistics_are_mean_and_deviation_of_each_layer(rng):
     np.testing.assert_allclose(found, np.concatenate(wanted, -1), rtol=1e-5)
 
 
-@pytest.mark.parametrize("rows", [8, 10, 64])
+@pytest.mark.parametrize("rows", [16, 32, 64])
 def test_strips_give_the_same_picture_as_the_whole(rng, rows):
     tensors = weights.load("stylizer")
     image = rng.random((1, 72, 40, 3)).astype(np.float32)

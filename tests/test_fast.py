@@ -1,3 +1,4 @@
+import subprocess
 import sys
 
 import numpy as np
@@ -6,7 +7,7 @@ from PIL import Image
 
 from pipeline import BadInput, Unreachable, fast, images
 
-from .conftest import CONTENT, STYLES
+from .conftest import CONTENT, ROOT, STYLES
 
 PHOTO = CONTENT / "chelsea.jpg"
 WAVE, COMPOSITION = STYLES / "great_wave.jpg", STYLES / "composition_viii.jpg"
@@ -96,6 +97,18 @@ def test_pictures_in_strips_agree_with_the_whole(photo):
     kwargs = dict(precision="float32")
     large = photo.resize((200, 300))
     assert difference(fast.stylize(large, WAVE, **kwargs), fast.stylize(large, WAVE, tile_size=64, **kwargs)) < 1e-3
+
+
+def test_a_large_picture_fits_into_3_gb():
+    code = f"""
+import resource
+from pipeline import fast, images
+photo = images.load({str(PHOTO)!r}).resize((2048, 2048))
+fast.stylize(photo, {str(WAVE)!r}, size=2048, precision="float32")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(ran.stdout) < 3_000_000  # kB
 
 
 def test_bfloat16_looks_like_float32(photo):

@@ -22,6 +22,8 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 # before its last step has ended. A plain lock, because the steps of one run come from different threads.
 _BUSY = threading.Lock()
 HEAVY = dict(concurrency_limit=1, concurrency_id="heavy")
+# Events of the page itself: scripts have the endpoints, and the status line tells more than an overlay.
+QUIET = dict(show_progress="hidden", api_visibility="private")
 
 _folder = tempfile.TemporaryDirectory(prefix="atelier-")
 _serial = itertools.count()
@@ -37,6 +39,22 @@ def picture(label: str, **kwargs: Any) -> gr.Image:
     image = gr.Image(label=label, type="filepath", image_mode=None, **kwargs)
     image.preprocess = lambda payload: payload.path if payload else None
     return image
+
+
+def thumbnails(paths: Iterable[Path], label: str, columns: int, elem_id: str) -> gr.Gallery:
+    """Make a strip of pictures to click; listen to ``select``, whose event has the index."""
+    return gr.Gallery(
+        [(str(path), path.stem.replace("_", " ").capitalize()) for path in paths],
+        label=label,
+        columns=columns,
+        height="auto",
+        object_fit="cover",
+        allow_preview=False,
+        buttons=[],
+        interactive=False,
+        elem_id=elem_id,
+        elem_classes=["thumbnails", elem_id.partition("-")[2]],
+    )
 
 
 def control(cls: type[Settings], name: str, **kwargs: Any) -> gr.components.Component:

@@ -9,7 +9,7 @@ import gradio as gr
 from pipeline import fast, images
 from pipeline.fast import MAX_STYLES, Settings
 
-from .common import EXAMPLES, HEAVY, control, file, picture, steps
+from .common import EXAMPLES, HEAVY, QUIET, control, file, picture, steps, thumbnails
 
 # Finished pictures to click: photo, painting, strength. `examples/SOURCES.md` tells how they were made.
 FINISHED = (
@@ -26,25 +26,14 @@ def build() -> None:
     """Lay out the tab and wire it."""
     paintings = sorted((EXAMPLES / "styles").glob("*.jpg"))
     finished = [EXAMPLES / "finished" / f"fast_{photo}_{painting}.jpg" for photo, painting, _ in FINISHED]
-    first_photo, first_painting, first_strength = _example(0)
+    first_photo, first_painting, _ = _example(0)
 
     with gr.Row(elem_classes="studio"):
         with gr.Column(scale=2, min_width=320, elem_classes="inputs"):
             with gr.Row(elem_classes="pair"):
                 photo = picture("Photo", value=first_photo, height=190, elem_id="fast-photo")
                 painting = picture("Painting", value=first_painting, height=190, elem_id="fast-painting")
-            looks = gr.Gallery(
-                [(str(path), path.stem.replace("_", " ").capitalize()) for path in paintings],
-                label="Paintings: click one",
-                columns=7,
-                height="auto",
-                object_fit="cover",
-                allow_preview=False,
-                buttons=[],
-                interactive=False,
-                elem_id="fast-looks",
-                elem_classes="thumbnails looks",
-            )
+            looks = thumbnails(paintings, "Paintings: click one", 7, "fast-looks")
             strength = control(Settings, "strength", elem_id="fast-strength", elem_classes="main-control")
             with gr.Accordion("Advanced", open=False, elem_id="fast-advanced", elem_classes="advanced"):
                 controls = [control(Settings, name, elem_id=f"fast-{name}") for name in CONTROLS]
@@ -68,25 +57,13 @@ def build() -> None:
                 elem_id="fast-result",
             )
             status = gr.Markdown("An example. Choose a painting, or your own photo.", elem_id="fast-status")
-            download = gr.DownloadButton("Download PNG", str(finished[0]), elem_id="fast-download")
-            examples = gr.Gallery(
-                [str(path) for path in finished],
-                label="Examples: click one",
-                columns=5,
-                height="auto",
-                object_fit="cover",
-                allow_preview=False,
-                buttons=[],
-                interactive=False,
-                elem_id="fast-examples",
-                elem_classes="thumbnails examples",
+            download = gr.DownloadButton(
+                "Download PNG", file(images.load(finished[0]), ".png"), elem_id="fast-download"
             )
+            examples = thumbnails(finished, "Examples: click one", 5, "fast-examples")
 
     inputs = [photo, painting, *more, *shares, strength, *controls]
-    run = dict(
-        fn=_run, inputs=inputs, outputs=[result, status, download], show_progress="hidden", api_visibility="private"
-    )
-    quiet = dict(show_progress="hidden", api_visibility="private")
+    run = dict(fn=_run, inputs=inputs, outputs=[result, status, download]) | HEAVY | QUIET
 
     def pick(event: gr.SelectData) -> str:
         return str(paintings[event.index])
@@ -95,12 +72,12 @@ def build() -> None:
         return _example(event.index)
 
     runs = [
-        go.click(**run, **HEAVY),
-        strength.release(**run, **HEAVY, trigger_mode="always_last"),
-        looks.select(pick, None, painting, **quiet).then(**run, **HEAVY),
-        examples.select(pick_example, None, [photo, painting, strength], **quiet).then(**run, **HEAVY),
+        go.click(**run),
+        strength.release(**run, trigger_mode="always_last"),
+        looks.select(pick, None, painting, **QUIET).then(**run),
+        examples.select(pick_example, None, [photo, painting, strength], **QUIET).then(**run),
     ]
-    stop.click(lambda: "Stopped.", None, status, cancels=runs, queue=False, **quiet)
+    stop.click(lambda: "Stopped.", None, status, cancels=runs, queue=False, **QUIET)
 
 
 def _example(index: int) -> tuple[str, str, float]:
@@ -114,18 +91,20 @@ def _run(photo: str | None, *values: Any) -> Iterator[tuple]:
     chosen = [(p, s) for p, s in zip(paintings, shares, strict=True) if p]
     options = dict(zip(("strength", *CONTROLS), values[2 * MAX_STYLES :], strict=True))
 
+    settings = Settings(**options, style_weights=tuple(s for _, s in chosen))
+    before = None
+
     def run() -> Iterator:
+        nonlocal before
         if photo is None:
             raise images.BadInput("There is no photo: drop one, or click an example.")
         if not chosen:
             raise images.BadInput("There is no painting: click one, or drop your own.")
-        return fast.run(photo, [p for p, _ in chosen], settings)
+        content = images.fit(images.load(photo), settings.size)
+        before = file(content)
+        return fast.run(content, [p for p, _ in chosen], settings)
 
-    settings = Settings(**options, style_weights=tuple(s for _, s in chosen))
-    before = None
     for step in steps(run):
-        if before is None:
-            before = file(images.fit(images.load(photo), settings.size))
         if step.iteration < step.total:
             yield (before, file(step.image)), "Painting …", gr.skip()
         else:

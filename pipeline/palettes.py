@@ -11,16 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from . import colour
 from .errors import BadInput
-
-if TYPE_CHECKING:
-    from scipy.spatial import KDTree
 
 MAX_COLOURS = 256  # what an indexed picture can hold
 _KMEANS_PIXELS = 8192
@@ -282,15 +278,15 @@ def kmeans(pixels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """
     rng = np.random.default_rng(seed)
     pixels = np.asarray(pixels).reshape(-1, 3)
-    own = _colours(pixels)
-    if len(own) <= count:
-        return _by_lightness(own)
+    drawn = pixels
     if len(pixels) > _KMEANS_PIXELS:
-        pixels = pixels[rng.choice(len(pixels), _KMEANS_PIXELS, replace=False)]
-    points = to_oklab(pixels)
+        drawn = pixels[rng.choice(len(pixels), _KMEANS_PIXELS, replace=False)]
+    if len(_colours(drawn)) <= count and len(own := _colours(pixels)) <= count:
+        return _by_lightness(own)
+    points = to_oklab(drawn)
     centres = _kmeans_start(points, count, rng)
     for _ in range(_KMEANS_ITERATIONS):
-        index = _tree(centres).query(points)[1]
+        index = _closest(points, centres)
         sizes = np.bincount(index, minlength=count)[:, None]
         sums = np.stack([np.bincount(index, channel, count) for channel in points.T], axis=1)
         centres = np.where(sizes > 0, sums / np.maximum(sizes, 1), centres)
@@ -339,13 +335,16 @@ def nearest(lab: np.ndarray, palette: np.ndarray) -> np.ndarray:
     Returns:
         uint8 (...) of indices.
     """
-    return _tree(to_oklab(palette)).query(lab)[1].astype(np.uint8)
+    return _closest(lab.reshape(-1, 3), to_oklab(palette)).reshape(lab.shape[:-1]).astype(np.uint8)
 
 
-def _tree(points: np.ndarray) -> "KDTree":
+def _closest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Return for each of (N, 3) which of (K, 3) is nearest."""
+    from scipy.cluster.vq import vq
     from scipy.spatial import KDTree
 
-    return KDTree(points)
+    # Comparing with all is faster than a tree up to about 64.
+    return vq(points, centres, check_finite=False)[0] if len(centres) <= 64 else KDTree(centres).query(points)[1]
 
 
 def stretched(lab: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -382,8 +381,12 @@ def ordered(lab: np.ndarray, palette: np.ndarray, side: int, strength: float = 1
     Returns:
         uint8 (..., H, W) of indices.
     """
+    from scipy.spatial.distance import cdist
+
     colours = to_oklab(palette)
-    spacing = _tree(colours).query(colours, k=2)[0][:, 1].mean() if len(colours) > 1 else 0.0
+    distances = cdist(colours, colours)
+    np.fill_diagonal(distances, np.inf)
+    spacing = distances.min(axis=1).mean() if len(colours) > 1 else 0.0
     height, width = lab.shape[-3:-1]
     threshold = (bayer_matrix(side) + 0.5) / side**2 - 0.5
     threshold = np.tile(threshold, (-(-height // side), -(-width // side)))[:height, :width]

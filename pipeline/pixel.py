@@ -35,7 +35,7 @@ GRID_LINE = (128, 128, 128)
 # A thin line counts where it differs by this much luma from all around, and fills this share of its cell.
 LOST_CONTRAST = 0.1
 LOST_SHARE = 0.1
-TWO_MEANS_ITERATIONS = 4
+TWO_MEANS_ITERATIONS = 3
 # The blocks of the classical method: tf.nn.avg_pool over 8x8 pixels.
 POOL = 8
 
@@ -417,7 +417,7 @@ def expand_outlines(cells: np.ndarray, side: int, amount: float) -> np.ndarray:
     if not radius:
         return cells
     luma = np.einsum("chwn,c->hwn", cells.astype(np.float32), colour.LUMA / 255)
-    ground = ndimage.median_filter(np.median(luma, axis=-1), 3)
+    ground = ndimage.median_filter(np.sort(luma, axis=-1)[..., luma.shape[-1] // 2], 3)
     light, dark = ndimage.maximum_filter(luma.max(axis=-1), 3), ndimage.minimum_filter(luma.min(axis=-1), 3)
     erode = 1 / (1 + np.exp(4 * ((light - ground) - (ground - dark)) - 9 * (ground - 0.5)))
     pixels = _out_of_cells(cells, side)

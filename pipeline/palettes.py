@@ -1,7 +1,7 @@
 """Palettes: known ones, files of them, palettes made from a picture, and pictures drawn with nothing else.
 
-A palette is a uint8 array (K, 3) of sRGB colours. Colours are compared in OKLab, where equal distances look about
-equally large (Ottosson 2020).
+A palette is a uint8 array (K, 3) of sRGB colours. Colours are compared in OKLab (Ottosson 2020) with a and b doubled,
+where equal distances look about equally large: see ``to_lab``.
 """
 
 import io
@@ -21,6 +21,9 @@ from .errors import BadInput
 MAX_COLOURS = 256  # what an indexed picture can hold
 _KMEANS_PIXELS = 8192
 _KMEANS_ITERATIONS = 10
+_LAB_SCALE = np.array([1.0, 2.0, 2.0])
+# Above this share of common direction, all chroma of a palette is of one hue.
+_ONE_HUE = 0.95
 
 
 @dataclass(frozen=True)
@@ -263,7 +266,7 @@ def _format(path: Path) -> tuple[Callable, Callable]:
 
 
 def kmeans(pixels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """Make a palette for a picture: k-means in OKLab.
+    """Make a palette for a picture: k-means in the space of ``to_lab``.
 
     Lloyd's iterations (1982) from a greedy k-means++ start (Arthur & Vassilvitskii 2007, section 2.2 and conclusion:
     of three draws the best is kept), on at most 8192 pixels: on more the palette is no better than by 2%.
@@ -283,14 +286,14 @@ def kmeans(pixels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
         drawn = pixels[rng.choice(len(pixels), _KMEANS_PIXELS, replace=False)]
     if len(_colours(drawn)) <= count and len(own := _colours(pixels)) <= count:
         return _by_lightness(own)
-    points = to_oklab(drawn)
+    points = to_lab(drawn)
     centres = _kmeans_start(points, count, rng)
     for _ in range(_KMEANS_ITERATIONS):
         index = _closest(points, centres)
         sizes = np.bincount(index, minlength=count)[:, None]
         sums = np.stack([np.bincount(index, channel, count) for channel in points.T], axis=1)
         centres = np.where(sizes > 0, sums / np.maximum(sizes, 1), centres)
-    srgb = (colour.oklab_to_srgb(centres).clip(0, 1) * 255).round().astype(np.uint8)
+    srgb = (colour.oklab_to_srgb(centres / _LAB_SCALE).clip(0, 1) * 255).round().astype(np.uint8)
     return _by_lightness(_colours(srgb))
 
 
@@ -317,25 +320,41 @@ def _kmeans_start(points: np.ndarray, count: int, rng: np.random.Generator) -> n
 
 
 def _by_lightness(palette: np.ndarray) -> np.ndarray:
-    return palette[np.argsort(to_oklab(palette)[:, 0], kind="stable")]
+    return palette[np.argsort(to_lab(palette)[:, 0], kind="stable")]
 
 
-def to_oklab(pixels: np.ndarray) -> np.ndarray:
-    """Convert uint8 sRGB (..., 3) to OKLab, float64."""
-    return colour.srgb_to_oklab(np.asarray(pixels) / 255)
+def to_lab(pixels: np.ndarray) -> np.ndarray:
+    """Convert uint8 sRGB (..., 3) to OKLab with a and b doubled, float64.
+
+    Euclidean distance is then Delta E OK2: on data of perceived differences, a factor of 2.02 to 2.05 fits best
+    (Ottosson, w3c/csswg-drafts issue 6642). Without it, light skin turns grey, or the yellow-green of a C64.
+    """
+    return colour.srgb_to_oklab(np.asarray(pixels) / 255) * _LAB_SCALE
 
 
 def nearest(lab: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """Return for each pixel which colour of the palette is nearest.
 
     Args:
-        lab: OKLab (..., 3).
-        palette: uint8 (K, 3).
+        lab: as from ``to_lab``, (..., 3).
+        palette: uint8 (K, 3). One of greys, or of a single hue such as the Game Boy's, is compared by lightness alone,
+            as distance would favour its dullest colours.
 
     Returns:
         uint8 (...) of indices.
     """
-    return _closest(lab.reshape(-1, 3), to_oklab(palette)).reshape(lab.shape[:-1]).astype(np.uint8)
+    lab, colours = _comparable(lab, palette)
+    return _closest(lab.reshape(-1, 3), colours).reshape(lab.shape[:-1]).astype(np.uint8)
+
+
+def _comparable(lab: np.ndarray, palette: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    weights = [1, 0, 0] if _one_hue(palette) else [1, 1, 1]
+    return lab * weights, to_lab(palette) * weights
+
+
+def _one_hue(palette: np.ndarray) -> bool:
+    chroma = to_lab(palette)[:, 1:]
+    return bool(np.linalg.norm(chroma.sum(axis=0)) >= _ONE_HUE * np.linalg.norm(chroma, axis=1).sum())
 
 
 def _closest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
@@ -348,14 +367,23 @@ def _closest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def stretched(lab: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Stretch lightness, all but its outermost hundredths, to the range that the palette has; OKLab (..., 3)."""
-    low, high = np.percentile(lab[..., 0], [1, 99])
-    lightness = to_oklab(palette)[:, 0]
-    if high <= low:
-        return lab
-    lab = lab.copy()
-    lab[..., 0] = np.interp(lab[..., 0], [low, high], [lightness.min(), lightness.max()])
-    return lab
+    """Stretch lightness, all but its outermost hundredths, to the range that the palette has.
+
+    The colours of a palette of greys, or of a single hue, are taken for equal steps: that is what the Game Boy's are.
+
+    Args:
+        lab: as from ``to_lab``, (N, 3).
+        palette: uint8 (K, 3).
+
+    Returns:
+        An array like ``lab``.
+    """
+    low, high = np.percentile(lab[:, 0], [1, 99])
+    tones = np.sort(to_lab(palette)[:, 0])
+    if not _one_hue(palette):
+        tones = tones[[0, -1]]
+    lightness = np.interp(lab[:, 0], np.linspace(low, high, len(tones)), tones) if high > low else lab[:, 0]
+    return np.column_stack([lightness, lab[:, 1:]])
 
 
 def bayer_matrix(side: int) -> np.ndarray:
@@ -373,7 +401,7 @@ def ordered(lab: np.ndarray, palette: np.ndarray, side: int, strength: float = 1
     distance between neighbouring colours of the palette, which for equally spaced greys is exact ordered dithering.
 
     Args:
-        lab: OKLab (..., H, W, 3).
+        lab: as from ``to_lab``, (..., H, W, 3).
         palette: uint8 (K, 3).
         side: 2, 4 or 8.
         strength: 0 (none) to 1.
@@ -383,7 +411,7 @@ def ordered(lab: np.ndarray, palette: np.ndarray, side: int, strength: float = 1
     """
     from scipy.spatial.distance import cdist
 
-    colours = to_oklab(palette)
+    lab, colours = _comparable(lab, palette)
     distances = cdist(colours, colours)
     np.fill_diagonal(distances, np.inf)
     spacing = distances.min(axis=1).mean() if len(colours) > 1 else 0.0
@@ -395,13 +423,13 @@ def ordered(lab: np.ndarray, palette: np.ndarray, side: int, strength: float = 1
 
 
 def diffuse(lab: np.ndarray, opaque: np.ndarray, palette: np.ndarray, strength: float = 1.0) -> np.ndarray:
-    """Dither by error diffusion (Floyd & Steinberg 1976) in OKLab, rows from left to right.
+    """Dither by error diffusion (Floyd & Steinberg 1976), rows from left to right.
 
     A pixel needs its left neighbour and three above it. So all pixels with the same x + 2y can be computed at once:
     they are one row of an array in which each row of the picture is shifted by two more than the one above.
 
     Args:
-        lab: OKLab (H, W, 3).
+        lab: as from ``to_lab``, (H, W, 3).
         opaque: bool (H, W); where False, no error is passed on.
         palette: uint8 (K, 3).
         strength: share of the error that is passed on, 0 to 1.
@@ -410,7 +438,7 @@ def diffuse(lab: np.ndarray, opaque: np.ndarray, palette: np.ndarray, strength: 
         uint8 (H, W) of indices.
     """
     height, width = lab.shape[:2]
-    colours = to_oklab(palette)
+    lab, colours = _comparable(lab, palette)
     squares = (colours**2).sum(axis=1)
     # An error that no colour of the palette can pay back (the hue of a photo in greens alone) must not pile up.
     lowest, highest = colours.min(axis=0), colours.max(axis=0)

@@ -58,7 +58,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "Commodore 64": dict(width=160, height=200, palette="c64", dither="bayer4"),
     "CGA": dict(width=320, height=200, fit="crop", palette="cga", dither="bayer4", dither_strength=1.0),
     "Newspaper": dict(width=256, height=256, palette="1-bit", stretch=True, dither="floyd-steinberg"),
-    "Icon": dict(width=32, height=32, fit="crop", method="contrast"),
+    "Icon": dict(width=32, height=32, fit="crop", method="k-centroid"),
     # Greyscale, 128x96, 8x8 averages, shown at 128x96 again: what this effect began as.
     "Block averages": dict(
         width=16, height=12, fit="crop", method="pooling", palette="greys", colours=256, upscale=POOL
@@ -490,7 +490,7 @@ def quantise(pixels: np.ndarray, palette: np.ndarray, settings: Settings) -> np.
     Returns:
         uint8 (frames, H, W) of indices.
     """
-    lab, opaque = palettes.to_oklab(pixels[..., :3]), pixels[..., 3] > 0
+    lab, opaque = palettes.to_lab(pixels[..., :3]), pixels[..., 3] > 0
     if settings.stretch:
         lab[opaque] = palettes.stretched(lab[opaque], palette)
     if settings.dither == "none" or settings.dither_strength == 0:

@@ -20,7 +20,6 @@ from .errors import BadInput
 
 MAX_COLOURS = 256  # what an indexed picture can hold
 _KMEANS_PIXELS = 8192
-_KMEANS_ITERATIONS = 10
 _LAB_SCALE = np.array([1.0, 2.0, 2.0])
 # Above this share of common direction, all chroma of a palette is of one hue.
 _ONE_HUE = 0.95
@@ -287,14 +286,24 @@ def kmeans(pixels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     if len(_colours(drawn)) <= count and len(own := _colours(pixels)) <= count:
         return _by_lightness(own)
     points = to_lab(drawn)
-    centres = _kmeans_start(points, count, rng)
-    for _ in range(_KMEANS_ITERATIONS):
+    # A few colours are found at once, and more often at a bad optimum; many take long, and only start well.
+    starts = min(4, max(1, 32 // count))
+    found = [_lloyd(points, _kmeans_start(points, count, rng)) for _ in range(starts)]
+    _, centres = min(found, key=lambda pair: pair[0])
+    srgb = (colour.oklab_to_srgb(centres / _LAB_SCALE).clip(0, 1) * 255).round().astype(np.uint8)
+    return _by_lightness(_colours(srgb))
+
+
+def _lloyd(points: np.ndarray, centres: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the sum of squared distances to the nearest of (K, 3) centres, before the last move, and the centres."""
+    count = len(centres)
+    for _ in range(10 if count <= 64 else 5):
         index = _closest(points, centres)
+        loss = float(((points - centres[index]) ** 2).sum())
         sizes = np.bincount(index, minlength=count)[:, None]
         sums = np.stack([np.bincount(index, channel, count) for channel in points.T], axis=1)
         centres = np.where(sizes > 0, sums / np.maximum(sizes, 1), centres)
-    srgb = (colour.oklab_to_srgb(centres / _LAB_SCALE).clip(0, 1) * 255).round().astype(np.uint8)
-    return _by_lightness(_colours(srgb))
+    return loss, centres
 
 
 def _colours(pixels: np.ndarray) -> np.ndarray:
@@ -337,24 +346,12 @@ def nearest(lab: np.ndarray, palette: np.ndarray) -> np.ndarray:
 
     Args:
         lab: as from ``to_lab``, (..., 3).
-        palette: uint8 (K, 3). One of greys, or of a single hue such as the Game Boy's, is compared by lightness alone,
-            as distance would favour its dullest colours.
+        palette: uint8 (K, 3).
 
     Returns:
         uint8 (...) of indices.
     """
-    lab, colours = _comparable(lab, palette)
-    return _closest(lab.reshape(-1, 3), colours).reshape(lab.shape[:-1]).astype(np.uint8)
-
-
-def _comparable(lab: np.ndarray, palette: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    weights = [1, 0, 0] if _one_hue(palette) else [1, 1, 1]
-    return lab * weights, to_lab(palette) * weights
-
-
-def _one_hue(palette: np.ndarray) -> bool:
-    chroma = to_lab(palette)[:, 1:]
-    return bool(np.linalg.norm(chroma.sum(axis=0)) >= _ONE_HUE * np.linalg.norm(chroma, axis=1).sum())
+    return _closest(lab.reshape(-1, 3), to_lab(palette)).reshape(lab.shape[:-1]).astype(np.uint8)
 
 
 def _closest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
@@ -369,7 +366,8 @@ def _closest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 def stretched(lab: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """Stretch lightness, all but its outermost hundredths, to the range that the palette has.
 
-    The colours of a palette of greys, or of a single hue, are taken for equal steps: that is what the Game Boy's are.
+    A palette of one hue is taken for a ramp of equal steps, which is what the Game Boy's is meant to be, and pixels
+    get its chroma: their own would only draw grey things to the dullest of its colours.
 
     Args:
         lab: as from ``to_lab``, (N, 3).
@@ -379,11 +377,15 @@ def stretched(lab: np.ndarray, palette: np.ndarray) -> np.ndarray:
         An array like ``lab``.
     """
     low, high = np.percentile(lab[:, 0], [1, 99])
-    tones = np.sort(to_lab(palette)[:, 0])
-    if not _one_hue(palette):
-        tones = tones[[0, -1]]
-    lightness = np.interp(lab[:, 0], np.linspace(low, high, len(tones)), tones) if high > low else lab[:, 0]
-    return np.column_stack([lightness, lab[:, 1:]])
+    if high <= low:
+        return lab
+    colours = to_lab(palette)
+    ramp = colours[np.argsort(colours[:, 0])]
+    chroma = ramp[:, 1:]
+    if np.linalg.norm(chroma.sum(axis=0)) >= _ONE_HUE * np.linalg.norm(chroma, axis=1).sum():
+        place = np.interp(lab[:, 0], [low, high], [0, len(ramp) - 1])
+        return np.column_stack([np.interp(place, np.arange(len(ramp)), channel) for channel in ramp.T])
+    return np.column_stack([np.interp(lab[:, 0], [low, high], ramp[[0, -1], 0]), lab[:, 1:]])
 
 
 def bayer_matrix(side: int) -> np.ndarray:
@@ -411,7 +413,7 @@ def ordered(lab: np.ndarray, palette: np.ndarray, side: int, strength: float = 1
     """
     from scipy.spatial.distance import cdist
 
-    lab, colours = _comparable(lab, palette)
+    colours = to_lab(palette)
     distances = cdist(colours, colours)
     np.fill_diagonal(distances, np.inf)
     spacing = distances.min(axis=1).mean() if len(colours) > 1 else 0.0
@@ -438,7 +440,7 @@ def diffuse(lab: np.ndarray, opaque: np.ndarray, palette: np.ndarray, strength: 
         uint8 (H, W) of indices.
     """
     height, width = lab.shape[:2]
-    lab, colours = _comparable(lab, palette)
+    colours = to_lab(palette)
     squares = (colours**2).sum(axis=1)
     # An error that no colour of the palette can pay back (the hue of a photo in greens alone) must not pile up.
     lowest, highest = colours.min(axis=0), colours.max(axis=0)

@@ -119,7 +119,9 @@ class Settings(Base):
         "", "Palette file", "A .hex, .gpl, .pal, .txt or .png file of the palette 'own'.", visible=False
     )
     swaps: str = setting("", "Swapped colours", "Pairs of hex codes, such as 1d2b53=ff0000: old colour and new.")
-    stretch: bool = setting(False, "Full contrast", "Stretch the photo's lightness to the range that the palette has.")
+    stretch: bool = setting(
+        False, "Full contrast", "Stretch the photo's lightness to the range of a palette that is not the photo's own."
+    )
     dither: Literal["none", "bayer2", "bayer4", "bayer8", "floyd-steinberg"] = setting(
         "none",
         "Dithering",
@@ -491,7 +493,7 @@ def quantise(pixels: np.ndarray, palette: np.ndarray, settings: Settings) -> np.
         uint8 (frames, H, W) of indices.
     """
     lab, opaque = palettes.to_lab(pixels[..., :3]), pixels[..., 3] > 0
-    if settings.stretch:
+    if settings.stretch and settings.palette != "auto":
         lab[opaque] = palettes.stretched(lab[opaque], palette)
     if settings.dither == "none" or settings.dither_strength == 0:
         return palettes.nearest(lab, palette)

@@ -363,29 +363,37 @@ def _closest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return vq(points, centres, check_finite=False)[0] if len(centres) <= 64 else KDTree(centres).query(points)[1]
 
 
-def stretched(lab: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Stretch lightness, all but its outermost hundredths, to the range that the palette has.
+def tones(pixels: np.ndarray) -> tuple[float, float]:
+    """Return the lightness of uint8 (N, 3), all but its outermost hundredths: what ``stretched`` stretches."""
+    some = pixels[:: max(1, len(pixels) >> 16)]  # more than 65 536 tell no more
+    low, high = np.percentile(to_lab(some)[:, 0], [1, 99])
+    return float(low), float(high)
+
+
+def stretched(lab: np.ndarray, palette: np.ndarray, tones: tuple[float, float]) -> np.ndarray:
+    """Stretch lightness to the range that the palette has.
 
     A palette of one hue is taken for a ramp of equal steps, which is what the Game Boy's is meant to be, and pixels
     get its chroma: their own would only draw grey things to the dullest of its colours.
 
     Args:
-        lab: as from ``to_lab``, (N, 3).
+        lab: as from ``to_lab``, (..., 3).
         palette: uint8 (K, 3).
+        tones: the lightness that becomes the palette's darkest and lightest; where they are equal, nothing changes.
 
     Returns:
         An array like ``lab``.
     """
-    low, high = np.percentile(lab[:, 0], [1, 99])
-    if high <= low:
+    if tones[0] >= tones[1]:
         return lab
     colours = to_lab(palette)
     ramp = colours[np.argsort(colours[:, 0])]
     chroma = ramp[:, 1:]
     if np.linalg.norm(chroma.sum(axis=0)) >= _ONE_HUE * np.linalg.norm(chroma, axis=1).sum():
-        place = np.interp(lab[:, 0], [low, high], [0, len(ramp) - 1])
-        return np.column_stack([np.interp(place, np.arange(len(ramp)), channel) for channel in ramp.T])
-    return np.column_stack([np.interp(lab[:, 0], [low, high], ramp[[0, -1], 0]), lab[:, 1:]])
+        place = np.interp(lab[..., 0], tones, [0, len(ramp) - 1])
+        return np.stack([np.interp(place, np.arange(len(ramp)), channel) for channel in ramp.T], axis=-1)
+    lightness = np.interp(lab[..., 0], tones, ramp[[0, -1], 0])
+    return np.concatenate([lightness[..., None], lab[..., 1:]], axis=-1)
 
 
 def bayer_matrix(side: int) -> np.ndarray:

@@ -183,21 +183,21 @@ def run(photo: ImageSource, settings: Settings | None = None) -> Iterator[Step]:
         durations.append(frame.info["duration"])
         if count > 1:
             yield Step(Image.fromarray(small[-1]), i, count + 1, seconds=time.perf_counter() - started)
-    pixels = np.stack(small)
-    opaque = pixels[..., 3] > 0
-    visible = pixels[opaque][:, :3]
+    visible = np.concatenate([frame[frame[..., 3] > 0][:, :3] for frame in small])
     if not len(visible):
         raise BadInput("This picture is transparent all over: use one that shows something.")
+    clear = any((frame[..., 3] == 0).any() for frame in small)
     palette = palettes.kmeans(visible, settings.colours) if fixed is None else fixed
-    drawn = quantise(pixels, palette, settings)
-    palette = palettes.swapped(palette, settings.swaps)
+    tones = palettes.tones(visible) if settings.stretch and fixed is not None else None
+    shown = palettes.swapped(palette, settings.swaps)
     pictures = []
-    for index, shown, duration in zip(drawn, opaque, durations, strict=True):
-        picture = palettes.indexed(index, palette, None if opaque.all() else shown)
+    for frame, duration in zip(small, durations, strict=True):
+        index = quantise(frame, palette, settings, tones)
+        picture = palettes.indexed(index, shown, frame[..., 3] > 0 if clear else None)
         picture = enlarge(picture, settings.upscale, grid=settings.grid)
         picture.info["duration"] = duration
         pictures.append(picture)
-    height, width = drawn.shape[1:]
+    height, width = small[0].shape[:2]
     seconds = time.perf_counter() - started
     note = f"{width}x{height} pixels, {len(palette)} colours, in {seconds * 1000:.0f} ms"
     last = count + 1 if count > 1 else 1
@@ -233,13 +233,16 @@ def layout(
         and the result's size (width, height), larger than the cells where it is padded.
 
     Raises:
-        BadInput: a cell is larger than the photo.
+        BadInput: a cell is larger than the photo, or there are over ``MAX_SAMPLES``.
     """
     wide, high = size
     if settings.cell:
         cells = wide // settings.cell, high // settings.cell
         if not all(cells):
             raise BadInput(f"Cells of {settings.cell} pixels do not fit a photo of {wide}x{high}: make them smaller.")
+        if cells[0] * cells[1] > MAX_SAMPLES:
+            least = ceil((wide * high / MAX_SAMPLES) ** 0.5)
+            raise BadInput(f"Cells of {settings.cell} pixels are too many in this photo: make them {least} or larger.")
         return cells, _centred(size, [n * settings.cell for n in cells]), cells
     wanted = settings.width, settings.height
     if settings.fit == "crop":
@@ -481,27 +484,27 @@ METHODS: Mapping[str, Callable[[Image.Image, tuple[int, int], tuple[float, ...],
 }
 
 
-def quantise(pixels: np.ndarray, palette: np.ndarray, settings: Settings) -> np.ndarray:
+def quantise(
+    pixels: np.ndarray, palette: np.ndarray, settings: Settings, tones: tuple[float, float] | None = None
+) -> np.ndarray:
     """Choose a colour of the palette for each pixel.
 
     Args:
-        pixels: uint8 RGBA (frames, H, W, 4).
+        pixels: uint8 RGBA (H, W, 4).
         palette: uint8 (K, 3).
-        settings: ``stretch``, ``dither`` and ``dither_strength`` count.
+        settings: ``dither`` and ``dither_strength`` count.
+        tones: the lightness to stretch to the palette's darkest and lightest, see ``palettes.stretched``; None: don't.
 
     Returns:
-        uint8 (frames, H, W) of indices.
+        uint8 (H, W) of indices.
     """
     lab, opaque = palettes.to_lab(pixels[..., :3]), pixels[..., 3] > 0
-    if settings.stretch and settings.palette != "auto":
-        lab[opaque] = palettes.stretched(lab[opaque], palette)
+    if tones:
+        lab = palettes.stretched(lab, palette, tones)
     if settings.dither == "none" or settings.dither_strength == 0:
         return palettes.nearest(lab, palette)
     if settings.dither == "floyd-steinberg":
-        frames = (
-            palettes.diffuse(*frame, palette, settings.dither_strength) for frame in zip(lab, opaque, strict=True)
-        )
-        return np.stack(list(frames))
+        return palettes.diffuse(lab, opaque, palette, settings.dither_strength)
     return palettes.ordered(lab, palette, int(settings.dither.removeprefix("bayer")), settings.dither_strength)
 
 

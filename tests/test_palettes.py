@@ -236,20 +236,23 @@ def test_diffuse_against_pixel_by_pixel(rng, shape, strength):
 
 
 def test_stretched_uses_every_tone_of_one_hue():
-    greys = palettes.to_lab(np.repeat(np.arange(60, 180, dtype=np.uint8)[:, None], 3, axis=1))
+    pixels = np.repeat(np.arange(60, 180, dtype=np.uint8)[:, None], 3, axis=1)
+    greys = palettes.to_lab(pixels)
     palette = palettes.fixed("game-boy")
     assert len(np.unique(palettes.nearest(greys, palette))) < 4
-    shares = np.bincount(palettes.nearest(palettes.stretched(greys, palette), palette), minlength=4) / len(greys)
+    shares = np.bincount(
+        palettes.nearest(palettes.stretched(greys, palette, palettes.tones(pixels)), palette), minlength=4
+    ) / len(greys)
     assert np.allclose(shares, [1 / 6, 1 / 3, 1 / 3, 1 / 6], atol=0.04)  # equal steps, the outer ones half as wide
 
 
 def test_stretched_keeps_chroma_of_many_hues(rng):
-    lab = palettes.to_lab(rng.integers(80, 160, (500, 3), np.uint8))
-    made = palettes.stretched(lab, palettes.fixed("pico-8"))
+    pixels = rng.integers(80, 160, (500, 3), np.uint8)
+    lab = palettes.to_lab(pixels)
+    made = palettes.stretched(lab, palettes.fixed("pico-8"), palettes.tones(pixels))
     assert np.array_equal(made[:, 1:], lab[:, 1:])
     assert made[:, 0].min() == 0 and made[:, 0].max() > 0.95
-    flat = np.broadcast_to(lab[:1], (9, 3))
-    assert np.array_equal(palettes.stretched(flat, palettes.fixed("pico-8")), flat)
+    assert palettes.stretched(lab, palettes.fixed("pico-8"), palettes.tones(pixels[:1])) is lab
 
 
 def test_indexed_pictures_hold_their_palette(rng):

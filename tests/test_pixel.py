@@ -142,6 +142,12 @@ def test_cells_larger_than_the_photo_are_refused():
         pixel.layout((800, 100), pixel.Settings(cell=128))
 
 
+def test_too_many_cells_are_refused():
+    with pytest.raises(BadInput, match="Cells of 2 pixels are too many in this photo: make them 6 or larger"):
+        pixel.layout((8000, 5000), pixel.Settings(cell=2))
+    pixel.layout((8000, 5000), pixel.Settings(cell=6))
+
+
 def test_large_photos_are_sampled_to_a_bound():
     photo = Image.new("RGB", (4000, 2000), (10, 200, 30))
     cells, box, _ = pixel.layout(photo.size, pixel.Settings())
@@ -213,7 +219,8 @@ def test_grid_lines(photo):
 def test_transparency_is_kept_and_hidden_colours_do_not_show():
     pixels = np.zeros((64, 64, 4), np.uint8)
     pixels[...] = (255, 0, 0, 0)  # red, but transparent
-    pixels[:, 20:] = (0, 200, 0, 255)  # the third column of cells is half covered: 4 of 8
+    pixels[:, 20:] = (0, 200, 0, 255)  # the third column of cells is half covered: 4 of 8,
+    pixels[:, 8:11] = (0, 200, 0, 255)  # and the second less than that: 3 of 8
     photo = Image.fromarray(pixels)
     for method in pixel.METHODS:
         native = pixel.pixelate(photo, cell=8, method=method, upscale=1)

@@ -238,7 +238,7 @@ def _read_png(data: bytes) -> list[tuple[int, ...]]:
             if image.width * image.height > 1 << 20:
                 raise BadInput("It has over a million pixels: a palette picture has one or a few per colour.")
             pixels = np.asarray(image.convert("RGBA")).reshape(-1, 4)
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError from error
     return list(map(tuple, pixels[pixels[:, 3] > 0, :3].tolist()))
 
@@ -313,7 +313,7 @@ def _colours(pixels: np.ndarray) -> np.ndarray:
 
 
 def _kmeans_start(points: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Pick centres one after another, each where the squared distance to those before is large."""
+    """Pick centres one after another, each where the squared distance to those before is large; the first: the mean."""
     centres = [points.mean(axis=0)]
     distance = ((points - centres[0]) ** 2).sum(axis=1)
     while len(centres) < count:

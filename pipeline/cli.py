@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, or 2 after one line about what was wrong with the input.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     modules = effects()
     commands = {name: _arguments(name, module) for name, module in modules.items()}
     args = tyro.extras.subcommand_cli_from_dict(
@@ -62,14 +64,13 @@ def _pictures(module: ModuleType) -> list[str]:
 def _arguments(name: str, module: ModuleType) -> type:
     """Build the dataclass that tyro parses into: pictures by position, then every setting, then ours."""
     hints = get_type_hints(module.run)
-    several = {p: get_origin(hints[p]) is Sequence for p in _pictures(module)}
-    fields: list[tuple] = [(p, tyro.conf.Positional[tuple[Path, ...] if many else Path]) for p, many in several.items()]
-    fields.append(
-        (
-            "out",
-            Annotated[Path, tyro.conf.arg(aliases=["-o"], help="File to write; its ending is the format.")],
-        )
-    )
+    fields: list[tuple] = []
+    for picture in _pictures(module):
+        several = get_origin(hints[picture]) is Sequence
+        style = tyro.conf.arg(metavar=picture.upper() + " …" * several, help="")
+        fields.append((picture, Annotated[tuple[Path, ...] if several else Path, tyro.conf.Positional, style]))
+    out = tyro.conf.arg(aliases=["-o"], help="File to write; its ending is the format.")
+    fields.append(("out", Annotated[Path, out]))
     for f in dataclasses.fields(module.Settings):
         option: Any = Annotated[kind(module.Settings, f.name), tyro.conf.arg(help=f.metadata["info"])]
         fields.append((f.name, option, f.default))

@@ -183,7 +183,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             image = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
-        except ImageCms.PyCMSError:
+        except (ImageCms.PyCMSError, OSError):
             pass  # a broken or foreign profile: the plain numbers are the best guess
     image = image.convert(mode)
     image.info.clear()
@@ -201,11 +201,17 @@ def to_image(array: np.ndarray) -> Image.Image:
 
 
 def fit(image: Image.Image, size: int) -> Image.Image:
-    """Shrink with Lanczos so that the longest side is at most ``size`` pixels; never enlarge."""
+    """Shrink with Lanczos so that the longest side is at most ``size`` pixels; never enlarge.
+
+    Raises:
+        BadInput: the picture is so narrow that its short side would fall under half of ``MIN_SIDE``.
+    """
     longest = max(image.size)
     if longest <= size:
         return image
-    width, height = (max(1, round(side * size / longest)) for side in image.size)
+    width, height = (round(side * size / longest) for side in image.size)
+    if min(width, height) < MIN_SIDE / 2:
+        raise BadInput(f"A picture of {image.width}x{image.height} is too narrow at {size} pixels: crop it first.")
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 

@@ -4,6 +4,7 @@ The page builds its controls from the same fields (``ui/common.py``), the comman
 (``pipeline/cli.py``), and every instance checks itself, whoever made it.
 """
 
+import math
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -81,22 +82,29 @@ def _checked(f: Field, value: Any, allowed: tuple[Any, ...]) -> Any:
         if value not in allowed:
             raise BadInput(f"{f.name} must be one of {', '.join(map(str, allowed))}, not {value!r}.")
         return value
-    if isinstance(f.default, bool):
-        if not isinstance(value, bool):
-            raise BadInput(f"{f.name} must be true or false, not {value!r}.")
+    if isinstance(f.default, bool | str):
+        if not isinstance(value, type(f.default)):
+            wanted = "true or false" if isinstance(f.default, bool) else "a text"
+            raise BadInput(f"{f.name} must be {wanted}, not {value!r}.")
         return value
-    if isinstance(f.default, int | float):
-        wanted = type(f.default)
-        try:
-            number = wanted(value)
-        except (TypeError, ValueError, OverflowError):
-            raise BadInput(f"{f.name} must be a number, not {value!r}.") from None
-        if number != float(value):
-            raise BadInput(f"{f.name} must be a whole number, not {value!r}.")
-        low, high = f.metadata["minimum"], f.metadata["maximum"]
-        if (low is not None and not number >= low) or (high is not None and not number <= high):
-            raise BadInput(f"{f.name} must be between {low} and {high}, not {value!r}.")
-        return number
     if isinstance(f.default, tuple):
-        return tuple(value)
-    return value
+        try:
+            return tuple(_number(f, item, float) for item in (value if not isinstance(value, str) else [value]))
+        except TypeError:
+            raise BadInput(f"{f.name} must be a list of numbers, not {value!r}.") from None
+    return _number(f, value, type(f.default))
+
+
+def _number(f: Field, value: Any, wanted: type) -> Any:
+    low, high = f.metadata["minimum"], f.metadata["maximum"]
+    low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
+    try:
+        number = wanted(value)
+        fine = number == value and math.isfinite(number) and low <= number <= high and not isinstance(value, bool)
+    except (TypeError, ValueError, OverflowError):
+        fine = False
+    if not fine:
+        bounds = [f"at least {low}"] * math.isfinite(low) + [f"at most {high}"] * math.isfinite(high)
+        whole = "a whole number" if wanted is int else "a number"
+        raise BadInput(f"{f.name} must be {', '.join([whole, *bounds])}, not {value!r}.")
+    return number

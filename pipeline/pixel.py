@@ -4,7 +4,6 @@ The photo is cut into a grid of cells, each cell becomes one pixel, and each pix
 makes pixel art is done at the small size; only the finished picture is enlarged, by a whole factor.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -457,7 +456,6 @@ def pool(photo: Image.Image, cells: tuple[int, int], box: tuple[float, ...], set
     Returns:
         sRGB in [0, 1], (height, width, 1).
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
     image = images.to_array(images.load(photo).crop(tuple(map(round, box))))

@@ -45,7 +45,6 @@ class Settings(Base):
         minimum=0,
         maximum=1,
         step=0.05,
-        expert=False,
     )
     size: int = setting(
         768,
@@ -78,7 +77,7 @@ class Settings(Base):
         "",
         "TF-Hub handle",
         "Address or SavedModel folder of Magenta's module; none: $ATELIER_HUB_HANDLE, then Google's address.",
-        visible=False,
+        local=True,
     )
     tile_size: int = setting(
         1280,
@@ -87,13 +86,12 @@ class Settings(Base):
         minimum=64,
         maximum=2048,
         step=64,
-        visible=False,
     )
     preview_size: int = setting(
-        256, "Preview", "Longest side of the preview that comes first, in pixels; 0: none.", minimum=0, visible=False
+        256, "Preview", "Longest side of the preview that comes first, in pixels; 0: none.", minimum=0
     )
     precision: Precision = setting(
-        "auto", "Precision", "Number format of convolutions; auto takes bfloat16 where the CPU has it.", visible=False
+        "auto", "Precision", "Number format of convolutions; auto takes bfloat16 where the CPU has it."
     )
 
 

@@ -6,10 +6,10 @@ Two forms are used inside: a ``PIL.Image`` (what effects yield) and a float32 ar
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
 import pillow_heif
@@ -27,6 +27,12 @@ ANIMATED = ("GIF", "WEBP", "PNG")
 DURATION = 100  # milliseconds, where a frame says nothing or 0: what browsers take
 
 ImageSource = str | PathLike | bytes | Image.Image | np.ndarray
+
+
+def parameters(run: Callable) -> dict[str, Literal["one", "several", "optional"]]:
+    """Return which parameters of an effect's ``run`` are pictures, and how many of each it takes."""
+    kinds = {ImageSource: "one", Sequence[ImageSource]: "several", ImageSource | None: "optional"}
+    return {name: kinds[hint] for name, hint in get_type_hints(run).items() if hint in kinds}
 
 
 def load(source: ImageSource, *, alpha: bool = False) -> Image.Image:

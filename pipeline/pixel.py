@@ -70,10 +70,10 @@ class Settings(Base):
     """What a user can choose; the defaults are those of page, command line and API alike."""
 
     width: int = setting(
-        128, "Width", "Pixels of the result from left to right, at most.", minimum=8, maximum=512, step=8, expert=False
+        128, "Width", "Pixels of the result from left to right, at most.", minimum=8, maximum=512, step=8
     )
     height: int = setting(
-        128, "Height", "Pixels of the result from top to bottom, at most.", minimum=8, maximum=512, step=8, expert=False
+        128, "Height", "Pixels of the result from top to bottom, at most.", minimum=8, maximum=512, step=8
     )
     fit: Literal["keep", "crop", "pad"] = setting(
         "keep",
@@ -108,15 +108,12 @@ class Settings(Base):
         "auto",
         "Palette",
         "Colours from the photo (auto, k-means), greys, those of an old machine or of an artist, or your own.",
-        expert=False,
     )
     colours: int = setting(
-        16, "Colours", "How many, where the palette is auto or greys (k).", minimum=2, maximum=256, step=1, expert=False
+        16, "Colours", "How many, where the palette is auto or greys (k).", minimum=2, maximum=256, step=1
     )
     own_colours: str = setting("", "Own colours", "Hex codes such as 1d2b53 ff004d, for the palette 'own'.")
-    palette_file: str = setting(
-        "", "Palette file", "A .hex, .gpl, .pal, .txt or .png file of the palette 'own'.", visible=False
-    )
+    palette_file: str = setting("", "Palette file", "A .hex, .gpl, .pal, .txt or .png file of the palette 'own'.", local=True)
     swaps: str = setting("", "Swapped colours", "Pairs of hex codes, such as 1d2b53=ff0000: old colour and new.")
     stretch: bool = setting(
         False, "Full contrast", "Stretch the photo's lightness to the range of a palette that is not the photo's own."

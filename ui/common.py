@@ -5,10 +5,10 @@ import inspect
 import itertools
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_origin, get_type_hints
+from typing import Any
 
 import gradio as gr
 from PIL import Image
@@ -98,38 +98,37 @@ def file(image: Image.Image, ending: str = ".jpg", **recipe: Any) -> str:
 def endpoint(name: str, module: ModuleType) -> None:
     """Offer an effect to scripts as ``/name``: its pictures and settings by keyword, its steps as a stream.
 
+    Settings that are for this machine alone are left out: a visitor must not make the server open a path or an address.
     Each message is the picture (PNG) and what is known about it. The widgets are never shown: they give the endpoint
     its types, and check and fetch the files.
     """
-    hints = get_type_hints(module.run)
-    pictures = [p for p in inspect.signature(module.run).parameters if p != "settings"]
-    names = [f.name for f in dataclasses.fields(module.Settings)]
+    pictures = images.parameters(module.run)
+    names = [f.name for f in dataclasses.fields(module.Settings) if not f.metadata["local"]]
 
     def call(*values: Any) -> Iterator[tuple[str, dict]]:
         def run() -> Iterable[Step]:
-            given = [v or [] if many else v for v, many in zip(values[: len(pictures)], several, strict=True)]
-            for picture, value in zip(pictures, given, strict=True):
-                if value is None:
+            for picture, count in pictures.items():
+                if count == "one" and given[picture] is None:
                     raise images.BadInput(f"There is no {picture}: hand one over.")
-            return module.run(*given, settings=module.Settings(**chosen))
+                if count == "several":
+                    given[picture] = given[picture] or []
+            return module.run(**given, settings=module.Settings(**chosen))
 
+        given = dict(zip(pictures, values, strict=False))
         chosen = dict(zip(names, values[len(pictures) :], strict=True))
         for step in steps(run):
             report = dict(iteration=step.iteration, total=step.total, losses=dict(step.losses))
-            yield (
-                file(step.image, ".png", effect=name, settings=chosen),
-                report | dict(seconds=step.seconds, note=step.note),
-            )
+            image = file(step.image, ".png", effect=name, settings=chosen)
+            yield image, report | dict(seconds=step.seconds, note=step.note)
 
-    several = [get_origin(hints[p]) is Sequence for p in pictures]
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    call.__signature__ = inspect.Signature([inspect.Parameter(p, keyword) for p in pictures + names])
+    call.__signature__ = inspect.Signature([inspect.Parameter(p, keyword) for p in [*pictures, *names]])
     call.__doc__ = (module.__doc__ or "").partition("\n")[0]
     call.__name__ = name
     with gr.Column(visible=False):
         inputs = [
-            gr.File(label=p, file_count="multiple") if many else picture(p)
-            for p, many in zip(pictures, several, strict=True)
+            gr.File(label=p, file_count="multiple") if count == "several" else picture(p)
+            for p, count in pictures.items()
         ]
         inputs += [control(module.Settings, n) for n in names]
         outputs = [gr.Image(format="png", label="image"), gr.JSON(label="report")]

@@ -113,7 +113,9 @@ class Settings(Base):
         16, "Colours", "How many, where the palette is auto or greys (k).", minimum=2, maximum=256, step=1
     )
     own_colours: str = setting("", "Own colours", "Hex codes such as 1d2b53 ff004d, for the palette 'own'.")
-    palette_file: str = setting("", "Palette file", "A .hex, .gpl, .pal, .txt or .png file of the palette 'own'.", local=True)
+    palette_file: str = setting(
+        "", "Palette file", "A .hex, .gpl, .pal, .txt or .png file of the palette 'own'.", local=True
+    )
     swaps: str = setting("", "Swapped colours", "Pairs of hex codes, such as 1d2b53=ff0000: old colour and new.")
     stretch: bool = setting(
         False, "Full contrast", "Stretch the photo's lightness to the range of a palette that is not the photo's own."

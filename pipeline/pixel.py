@@ -18,7 +18,7 @@ from . import colour, images, palettes
 from .errors import BadInput
 from .images import ImageSource
 from .settings import Settings as Base
-from .settings import setting
+from .settings import resolved, setting
 from .step import Step
 
 TITLE = "Pixel art"
@@ -48,7 +48,7 @@ SIZES: Mapping[str, tuple[int, int]] = {
     "VGA": (320, 200),
 }
 
-# Whole looks; what a preset does not mention keeps its default.
+# Whole looks: what they do not mention keeps its default.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "Studio": {},
     "Game Boy": dict(width=160, height=144, fit="crop", palette="game-boy", stretch=True, dither="bayer4"),
@@ -69,11 +69,14 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 class Settings(Base):
     """What a user can choose; the defaults are those of page, command line and API alike."""
 
+    preset: Literal[tuple(PRESETS)] = setting(
+        "Studio", "Look", "A machine or a manner to begin from: it fills in every setting left as it is (preset)."
+    )
     width: int = setting(
-        128, "Width", "Pixels of the result from left to right, at most.", minimum=8, maximum=512, step=8
+        128, "Width", "Pixels of the result from left to right, at most.", minimum=8, maximum=512, step=4
     )
     height: int = setting(
-        128, "Height", "Pixels of the result from top to bottom, at most.", minimum=8, maximum=512, step=8
+        128, "Height", "Pixels of the result from top to bottom, at most.", minimum=8, maximum=512, step=4
     )
     fit: Literal["keep", "crop", "pad"] = setting(
         "keep",
@@ -171,7 +174,7 @@ def run(photo: ImageSource, settings: Settings | None = None) -> Iterator[Step]:
     Raises:
         BadInput: a picture or a palette can't be used, or settings exclude each other.
     """
-    settings = settings or Settings()
+    settings = resolved(settings or Settings(), PRESETS)
     started = time.perf_counter()
     fixed = _fixed_palette(settings)
     count, frames = images.frames(photo, alpha=True)
@@ -200,6 +203,11 @@ def run(photo: ImageSource, settings: Settings | None = None) -> Iterator[Step]:
     note = f"{width}x{height} pixels, {len(palette)} colours, in {seconds * 1000:.0f} ms"
     last = count + 1 if count > 1 else 1
     yield Step(pictures[0], last, last, seconds=seconds, note=note, frames=tuple(pictures) if count > 1 else ())
+
+
+def warm_up() -> None:
+    """Load what SciPy is needed for, so that a user's first picture does not wait for that."""
+    pixelate(np.zeros((64, 64, 3)))
 
 
 def _fixed_palette(settings: Settings) -> np.ndarray | None:

@@ -113,8 +113,7 @@ def test_outline_expansion_widens_lines(line, ground):
 
 def test_pooling_is_the_mean_of_grey_blocks(rng):
     pixels = rng.integers(0, 256, (96, 128, 3), np.uint8)
-    options = dict(pixel.PRESETS["Block averages"])
-    made = pixel.pixelate(Image.fromarray(pixels), **options)
+    made = pixel.pixelate(Image.fromarray(pixels), preset="Block averages")
     assert made.size == (128, 96)
     grey = pixels @ np.array([0.2989, 0.587, 0.114])  # tf.image.rgb_to_grayscale
     averages = blocks(grey[..., None]).mean(axis=2)
@@ -262,9 +261,15 @@ def test_swapping_a_colour_changes_it_and_nothing_else(photo):
 
 @pytest.mark.parametrize("name", pixel.PRESETS)
 def test_presets_run(photo, name):
-    *_, last = pixel.run(photo, pixel.Settings(**pixel.PRESETS[name]))
-    assert last.image.mode == "P" and len(colours_of(last.image)) > 1
+    made = pixel.pixelate(photo, preset=name)
+    assert made.mode == "P" and len(colours_of(made)) > 1
+    assert np.array_equal(made, pixel.pixelate(photo, **pixel.PRESETS[name]))
     assert all(8 <= side <= 512 for size in pixel.SIZES.values() for side in size)
+
+
+def test_settings_that_are_not_left_alone_win_over_the_preset(photo):
+    made = pixel.pixelate(photo, preset="Game Boy", width=32, palette="pico-8", upscale=1)
+    assert made.size == (32, 144) and np.array_equal(palettes.of(made), palettes.fixed("pico-8"))
 
 
 def test_a_photo_is_one_step(photo):

@@ -28,6 +28,8 @@ NETWORKS = ()
 MAX_SAMPLES = 1_200_000
 # An enlargement chosen by us keeps the result's longest side within this.
 VIEW_SIDE = 1024
+# All enlarged pictures of a result have at most this many pixels, of a byte each.
+MAX_ENLARGED = 100_000_000
 # Cells narrower than this would be all grid line.
 MIN_GRID_FACTOR = 3
 GRID_LINE = (128, 128, 128)
@@ -38,11 +40,13 @@ TWO_MEANS_ITERATIONS = 3
 # The blocks of the classical method: tf.nn.avg_pool over 8x8 pixels.
 POOL = 8
 
+# Screens of old machines, and sizes that are usual.
 SIZES: Mapping[str, tuple[int, int]] = {
-    "Icon 16": (16, 16),
-    "Icon 32": (32, 32),
-    "Icon 64": (64, 64),
-    "128x96": (128, 96),
+    "small icon": (16, 16),
+    "icon": (32, 32),
+    "large icon": (64, 64),
+    "thumbnail": (128, 96),
+    "PICO-8": (128, 128),
     "Game Boy": (160, 144),
     "NES": (256, 240),
     "VGA": (320, 200),
@@ -195,7 +199,7 @@ def run(photo: ImageSource, settings: Settings | None = None) -> Iterator[Step]:
     for frame, duration in zip(small, durations, strict=True):
         index = quantise(frame, palette, settings, tones)
         picture = palettes.indexed(index, shown, frame[..., 3] > 0 if clear else None)
-        picture = enlarge(picture, settings.upscale, grid=settings.grid)
+        picture = enlarge(picture, settings.upscale, grid=settings.grid, frames=count)
         picture.info["duration"] = duration
         pictures.append(picture)
     height, width = small[0].shape[:2]
@@ -513,21 +517,30 @@ def quantise(
     return palettes.ordered(lab, palette, int(settings.dither.removeprefix("bayer")), settings.dither_strength)
 
 
-def enlarge(picture: Image.Image, factor: int = 0, *, grid: bool = False) -> Image.Image:
+def largest_factor(size: tuple[int, int], frames: int = 1) -> int:
+    """Return how far so many pictures of this size can be enlarged within ``MAX_ENLARGED``; 1 is always possible."""
+    return max(1, isqrt(MAX_ENLARGED // (frames * size[0] * size[1])))
+
+
+def enlarge(picture: Image.Image, factor: int = 0, *, grid: bool = False, frames: int = 1) -> Image.Image:
     """Enlarge an indexed picture by a whole factor, pixel for pixel.
 
     Args:
         picture: mode P.
         factor: 0: as large as fits ``VIEW_SIDE``.
         grid: draw a line along the top and left of each pixel, in a colour added to the palette.
+        frames: how many pictures of this size there are.
 
     Returns:
         A picture of mode P.
 
     Raises:
-        BadInput: there is no room for grid lines, in the palette or between pixels.
+        BadInput: there is no room for grid lines, in the palette or between pixels; or all would be too large.
     """
-    factor = factor or max(1, VIEW_SIDE // max(picture.size))
+    most = largest_factor(picture.size, frames)
+    factor = factor or max(1, min(most, VIEW_SIDE // max(picture.size)))
+    if factor > most:
+        raise BadInput(f"Enlarged {factor} times, this would be over 100 megapixels: choose at most {most}.")
     large = picture.resize([n * factor for n in picture.size], Image.Resampling.NEAREST)
     if not grid:
         return large

@@ -203,6 +203,17 @@ def test_enlargement_is_whole_and_exact(photo):
     assert pixel.enlarge(native).size == (1024, 32 * 21)
 
 
+def test_enlargement_is_bounded_for_all_frames_together(photo):
+    native = pixel.pixelate(photo, width=500, height=400, upscale=1)
+    assert native.size == (500, 333) and pixel.largest_factor((500, 400)) == 22
+    with pytest.raises(BadInput, match="Enlarged 64 times, .* choose at most 24"):
+        pixel.enlarge(native, 64)
+    assert pixel.enlarge(native, frames=400).size == native.size  # 66 megapixels already
+    assert pixel.enlarge(native, 1, frames=10_000).size == native.size
+    with pytest.raises(BadInput, match="choose at most 1"):
+        pixel.enlarge(native, 2, frames=400)
+
+
 def test_grid_lines(photo):
     native = pixel.pixelate(photo, width=32, height=32, upscale=1)
     lined = np.asarray(pixel.enlarge(native, 5, grid=True).convert("RGB"))

@@ -71,9 +71,11 @@ def build() -> None:
                 with gr.Column():
                     size = gr.Dropdown(_sizes(), value=_size(Settings()), label="Size", elem_id="pixel-size")
                     chosen["palette"] = _control("palette", info=None)
-            with gr.Row(visible=False) as own:
+            with gr.Column(visible=False) as own:
                 chosen["own_colours"] = _control("own_colours")
-                upload = gr.UploadButton("Open a palette file", file_types=PALETTE_FILES, elem_id="pixel-palette-file")
+                upload = gr.UploadButton(
+                    "Open a palette file", file_types=PALETTE_FILES, size="sm", elem_id="pixel-palette-file"
+                )
             with gr.Row():
                 for name in ("colours", "dither"):
                     chosen[name] = _control(name)
@@ -89,7 +91,7 @@ def build() -> None:
                 label="Pixel art",
                 interactive=False,
                 format="png",
-                height=VIEW[1] + 16,
+                height=VIEW[1] + 4,
                 buttons=["fullscreen"],
                 elem_id="pixel-result",
                 elem_classes="pixels",
@@ -159,8 +161,8 @@ def build() -> None:
         looks.select(pick_look, None, [size, *controls], **at_once).success(**event),
         examples.select(pick_example, None, [photo, size, *controls], **at_once).success(**event),
         size.input(pick_size, size, sides, **at_once).success(**event),
-        upload.upload(open_palette, upload, colours[:2], **at_once).success(**event),
-        swatches.select(replace_colour, [photo, *controls], colours, **at_once).success(**event),
+        upload.upload(open_palette, upload, colours[:2], **LIGHT, **QUIET).success(**event),
+        swatches.select(replace_colour, [photo, *controls], colours, **LIGHT, **QUIET).success(**event),
         reset.click(None, None, chosen["swaps"], js="() => ''", **at_once).success(**event),
     ]
     stop.click(lambda: ("Stopped.", gr.update(visible=False)), None, [status, stop], cancels=runs, **at_once)

@@ -55,6 +55,7 @@ NEWS = 0.3
 SWATCH = '<input type="color" value="#{0}" title="#{0}: click to replace it" aria-label="Colour {0}" data-code="{0}">'
 REPLACE = """element.addEventListener("change", (event) =>
     trigger("select", {old: event.target.dataset.code, new: event.target.value.slice(1)}))"""
+SOON = "() => new Promise((done) => setTimeout(() => done(performance.now()), 20))"
 
 
 def build() -> None:
@@ -115,6 +116,7 @@ def build() -> None:
                 }
             examples = thumbnails(finished, "Examples: click one", 5, "pixel-examples")
 
+    clock = gr.Number(visible="hidden")
     controls = [chosen[name] for name in CONTROLS]
     shown = dict(result=result, swatches=swatches, reset=reset) | downloads
 
@@ -123,9 +125,7 @@ def build() -> None:
             parts = {shown[name]: gr.update(**update) for name, update in updates.items()}
             yield {status: message, stop: gr.update(visible=moving)} | parts
 
-    event = dict(fn=run, inputs=[photo, *controls], outputs=[status, stop, *shown.values()], trigger_mode="always_last")
-    event |= LIGHT | QUIET
-    at_once = dict(queue=False) | QUIET
+    at_once = dict(queue=False) | QUIET  # without the queue no message reaches the page
 
     def pick_look(event: gr.SelectData) -> list:
         return _look(LOOKS[event.index][1])
@@ -150,22 +150,21 @@ def build() -> None:
 
     sides = [chosen[name] for name in ("width", "height", "cell")]
     colours = [chosen[name] for name in ("palette", "own_colours", "swaps")]
-    # What a visitor does runs at once; what sets several controls, when all of them are set. Nothing but ``change``
-    # tells of a text pasted by mouse, and nothing but ``release`` of a slider's reset.
-    touched = [photo.input]
-    for component in controls:
-        touched.append(component.change if isinstance(component, gr.Textbox) else component.input)
-        touched += [component.release] if isinstance(component, gr.Slider) else []
-    runs = [
-        gr.on(touched, **event),
-        looks.select(pick_look, None, [size, *controls], **at_once).success(**event),
-        examples.select(pick_example, None, [photo, size, *controls], **at_once).success(**event),
-        size.input(pick_size, size, sides, **at_once).success(**event),
-        upload.upload(open_palette, upload, colours[:2], **LIGHT, **QUIET).success(**event),
-        swatches.select(replace_colour, [photo, *controls], colours, **LIGHT, **QUIET).success(**event),
-        reset.click(None, None, chosen["swaps"], js="() => ''", **at_once).success(**event),
-    ]
-    stop.click(lambda: ("Stopped.", gr.update(visible=False)), None, [status, stop], cancels=runs, **at_once)
+    looks.select(pick_look, None, [size, *controls], **at_once)
+    examples.select(pick_example, None, [photo, size, *controls], **at_once)
+    size.input(pick_size, size, sides, **at_once)
+    upload.upload(open_palette, upload, colours[:2], **LIGHT, **QUIET)
+    swatches.select(replace_colour, [photo, *controls], colours, **LIGHT, **QUIET)
+    reset.click(None, None, chosen["swaps"], js="() => ''", **at_once)
+
+    # A look changes many controls, one after another: the clock tells when all have their values. One event for all,
+    # as of two the first may end last.
+    touched = [component.change for component in (photo, *controls)]
+    gr.on(touched, None, None, clock, js=SOON, trigger_mode="multiple", **at_once)
+    live = clock.change(
+        run, [photo, *controls], [status, stop, *shown.values()], trigger_mode="always_last", **LIGHT, **QUIET
+    )
+    stop.click(lambda: ("Stopped.", gr.update(visible=False)), None, [status, stop], cancels=live, **at_once)
     gr.on([side.input for side in sides], None, None, size, js=f"() => '{CUSTOM}'", **at_once)
     chosen["palette"].change(show_what_counts, chosen["palette"], [own, chosen["colours"]], **at_once)
 

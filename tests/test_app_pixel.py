@@ -108,7 +108,7 @@ def test_the_page_shows_whole_pixels_and_offers_files_that_others_read(gif):
     for ending in ("hex", "gpl"):
         assert np.array_equal(palettes.load(made[ending]["value"]), palettes.fixed("cga"))
     *_, (_, moving, made) = pixel._run(str(gif), values(upscale=2))
-    assert not moving and made["enlarged"]["label"] == "Download GIF 256x170"
+    assert not moving and made["enlarged"]["label"] == "↓ GIF 256x170"
     assert images.frames(made["result"]["value"])[0] == images.frames(made["native"]["value"])[0] == 24
 
 
@@ -230,6 +230,21 @@ def test_an_animation_stays_one_on_the_page(open_tab, gif, tmp_path):
     assert not page.locator("#pixel-stop").is_visible()
     with Image.open(download(page, "native", tmp_path)) as made:
         assert made.format == "GIF" and made.n_frames == 24 and made.size == (128, 85)
+
+
+def test_a_long_animation_can_be_stopped(open_tab, tmp_path):
+    page = open_tab()
+    before = shown(page, "#pixel-result")
+    frames = [Image.new("RGB", (1000, 700), (i, 255 - i, 90)) for i in range(250)]
+    frames[0].save(tmp_path / "long.gif", save_all=True, append_images=frames[1:], duration=40)
+    page.locator("#pixel-photo button[aria-label='Remove Image']").click()
+    page.set_input_files("#pixel-photo input[type=file]", str(tmp_path / "long.gif"))
+    wait_for_status(page, " of 250", "#pixel-status")
+    page.locator("#pixel-stop").click()
+    wait_for_status(page, "Stopped.", "#pixel-status")
+    assert shown(page, "#pixel-result") == before
+    page.locator("#pixel-examples button.thumbnail-item").nth(1).click()  # and the next run is not blocked
+    wait_for_status(page, "160x144 pixels, 4 colours", "#pixel-status")
 
 
 @pytest.mark.parametrize("width, query", [(390, ""), (1280, "?__theme=dark"), (390, "?__theme=dark")])

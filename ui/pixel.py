@@ -252,8 +252,8 @@ def _shown(frames: Sequence[Image.Image], settings: Settings) -> dict[str, dict[
         result=dict(value=view),
         swatches=dict(value="".join(map(SWATCH.format, palettes.to_codes(palette)))),
         reset=dict(value="Original colours", visible=bool(settings.swaps)),
-        enlarged=dict(label=f"Download {kind} {large_size}", value=large),
-        native=dict(label=f"{kind} {small_size}", value=small),
+        enlarged=dict(label=f"↓ {kind} {large_size}", value=large),
+        native=dict(label=f"↓ {kind} {small_size}", value=small),
         **{
             e: dict(label=f"Palette .{e}", value=str(palettes.save(palette, place(f"pixel.{e}"))))
             for e in ("hex", "gpl")

@@ -48,8 +48,8 @@ PALETTE_FILES = [".hex", ".gpl", ".pal", ".txt", ".png"]
 VIEW = (704, 512)
 # A picture takes a tenth of a second: it need not wait for those that take minutes.
 LIGHT = dict(concurrency_limit=2, concurrency_id="light")
-# Seconds between two messages about the frames of an animation.
-NEWS = 0.3
+# Seconds between two messages about the frames of an animation; Stop takes as long.
+NEWS = 0.1
 
 # A swatch is the browser's own colour picker.
 SWATCH = '<input type="color" value="#{0}" title="#{0}: click to replace it" aria-label="Colour {0}" data-code="{0}">'

@@ -3,9 +3,11 @@
 import dataclasses
 import inspect
 import itertools
+import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -60,10 +62,16 @@ def _shown(path: str) -> Any:
         return gr.skip()  # running the effect says what is wrong
 
 
-def thumbnails(paths: Iterable[Path], label: str, columns: int, elem_id: str) -> gr.Gallery:
-    """Make a strip of pictures to click; listen to ``select``, whose event has the index."""
+def thumbnails(
+    paths: Sequence[Path], label: str, columns: int, elem_id: str, captions: Sequence[str] = ()
+) -> gr.Gallery:
+    """Make a strip of pictures to click; listen to ``select``, whose event has the index.
+
+    Captions show where some are given; otherwise a picture's file name is what a screen reader says.
+    """
+    spoken = [path.stem.replace("_", " ").capitalize() for path in paths]
     return gr.Gallery(
-        [(str(path), path.stem.replace("_", " ").capitalize()) for path in paths],
+        list(zip(map(str, paths), captions or spoken, strict=True)),
         label=label,
         columns=columns,
         height="auto",
@@ -72,7 +80,7 @@ def thumbnails(paths: Iterable[Path], label: str, columns: int, elem_id: str) ->
         buttons=[],
         interactive=False,
         elem_id=elem_id,
-        elem_classes=["thumbnails", elem_id.partition("-")[2]],
+        elem_classes=["thumbnails", elem_id.partition("-")[2], *["captioned"] * bool(captions)],
     )
 
 
@@ -98,11 +106,8 @@ def control(cls: type[Settings], name: str, **kwargs: Any) -> gr.components.Comp
 
 def steps(run: Callable[[], Iterable[Step]]) -> Iterator[Step]:
     """Run an effect alone on the machine; what the user can mend becomes a message on the page."""
-    with _BUSY:
-        try:
-            yield from run()
-        except AtelierError as error:
-            raise gr.Error(str(error), duration=10, print_exception=False) from error
+    with _BUSY, told():
+        yield from run()
 
 
 def stopped() -> str:
@@ -112,21 +117,42 @@ def stopped() -> str:
     return "Stopped."
 
 
-def file(image: Image.Image, ending: str = ".jpg", **recipe: Any) -> str:
-    """Save a picture for the browser and return its path."""
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell the visitor, by a message on the page, what is wrong and can be mended."""
+    try:
+        yield
+    except AtelierError as error:
+        raise gr.Error(str(error), duration=10, print_exception=False) from error
+
+
+def place(name: str) -> Path:
+    """Return a path where a file for the browser can be written; it is downloaded under this name."""
     number = next(_serial)
-    folder = Path(_folder.name)
-    for old in folder.glob(f"{number - _KEEP}.*"):
-        old.unlink()
-    return str(images.save(image, folder / f"{number}{ending}", **recipe))
+    shutil.rmtree(Path(_folder.name, str(number - _KEEP)), ignore_errors=True)
+    folder = Path(_folder.name, str(number))
+    folder.mkdir()
+    return folder / name
+
+
+def file(
+    image: Image.Image,
+    ending: str = ".jpg",
+    *,
+    name: str = "atelier",
+    frames: Sequence[Image.Image] = (),
+    **recipe: Any,
+) -> str:
+    """Save a picture, or an animation, for the browser and return its path."""
+    return str(images.save(image, place(name + ending), frames, **recipe))
 
 
 def endpoint(name: str, module: ModuleType) -> None:
     """Offer an effect to scripts as ``/name``: its pictures and settings by keyword, its steps as a stream.
 
     Settings that are for this machine alone are left out: a visitor must not make the server open a path or an address.
-    Each message is the picture (PNG) and what is known about it. The widgets are never shown: they give the endpoint
-    its types, and check and fetch the files.
+    Each message is the picture (PNG; GIF where it moves) and what is known about it. The widgets are never shown: they
+    give the endpoint its types, and check and fetch the files.
     """
     pictures = images.parameters(module.run)
     names = [f.name for f in dataclasses.fields(module.Settings) if not f.metadata["local"]]
@@ -144,7 +170,8 @@ def endpoint(name: str, module: ModuleType) -> None:
         chosen = dict(zip(names, values[len(pictures) :], strict=True))
         for step in steps(run):
             report = dict(iteration=step.iteration, total=step.total, losses=dict(step.losses))
-            image = file(step.image, ".png", effect=name, settings=chosen)
+            ending = ".gif" if step.frames else ".png"
+            image = file(step.image, ending, frames=step.frames, effect=name, settings=chosen)
             yield image, report | dict(seconds=step.seconds, note=step.note)
 
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD

@@ -110,11 +110,23 @@ def steps(run: Callable[[], Iterable[Step]]) -> Iterator[Step]:
         yield from run()
 
 
-def stopped() -> str:
-    """Say that a run was stopped once its last step has ended; a run started before that would be lost."""
-    if _BUSY.acquire(timeout=10):
-        _BUSY.release()
-    return "Stopped."
+def on_stop(button: gr.Button, runs: Any, status: gr.Markdown, lock: threading.Lock = _BUSY) -> Any:
+    """Let a button stop runs, and say so once their last step has ended and freed the lock.
+
+    A run that is started before that would be lost. The cancelling is an event of its own, and the first: the page
+    handles events of one click one after another.
+
+    Returns:
+        The event that says so, for what is to happen then.
+    """
+
+    def stopped() -> str:
+        if lock.acquire(timeout=10):
+            lock.release()
+        return "Stopped."
+
+    button.click(None, None, None, cancels=runs, queue=False)
+    return button.click(stopped, None, status, queue=False, **QUIET)
 
 
 @contextmanager

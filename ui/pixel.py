@@ -1,7 +1,9 @@
 """The tab of pixel art: a photo, a look, and controls that change the picture at once."""
 
+import contextlib
 import dataclasses
 import itertools
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -13,7 +15,7 @@ from PIL import Image
 from pipeline import AtelierError, images, palettes, pixel
 from pipeline.pixel import PRESETS, SIZES, Settings
 
-from .common import EXAMPLES, QUIET, control, file, picture, place, thumbnails, told
+from .common import EXAMPLES, QUIET, control, file, on_stop, picture, place, thumbnails, told
 
 FOLDER = EXAMPLES / "finished"
 # Finished pictures to click: photo and look. `examples/SOURCES.md` tells how they were made.
@@ -48,6 +50,8 @@ PALETTE_FILES = [".hex", ".gpl", ".pal", ".txt", ".png"]
 VIEW = (704, 512)
 # A picture takes a tenth of a second: it need not wait for those that take minutes.
 LIGHT = dict(concurrency_limit=2, concurrency_id="light")
+# But animations take seconds: one at a time.
+_ANIMATION = threading.Lock()
 # Seconds between two messages about the frames of an animation; Stop takes as long.
 NEWS = 0.1
 
@@ -164,7 +168,7 @@ def build() -> None:
     live = clock.change(
         run, [photo, *controls], [status, stop, *shown.values()], trigger_mode="always_last", **LIGHT, **QUIET
     )
-    stop.click(lambda: ("Stopped.", gr.update(visible=False)), None, [status, stop], cancels=live, **at_once)
+    on_stop(stop, live, status, _ANIMATION).then(lambda: gr.update(visible=False), None, stop, **at_once)
     gr.on([side.input for side in sides], None, None, size, js=f"() => '{CUSTOM}'", **at_once)
     chosen["palette"].change(show_what_counts, chosen["palette"], [own, chosen["colours"]], **at_once)
 
@@ -211,7 +215,9 @@ def _photo(path: str) -> Image.Image | str:
 def _native(photo: str | None, settings: Settings) -> Iterator[pixel.Step]:
     if photo is None:
         raise images.BadInput("There is no photo: drop one, or click an example.")
-    yield from pixel.run(_photo(photo), dataclasses.replace(settings, upscale=1, grid=False))
+    source = _photo(photo)
+    with _ANIMATION if isinstance(source, str) else contextlib.nullcontext():
+        yield from pixel.run(source, dataclasses.replace(settings, upscale=1, grid=False))
 
 
 def _run(photo: str | None, values: Sequence[Any]) -> Iterator[tuple[str, bool, dict]]:

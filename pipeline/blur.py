@@ -1,6 +1,6 @@
 """Gaussian blur of float32 planes as products with a banded matrix.
 
-A separable blur is one Toeplitz matrix per axis. Cut into square-ish blocks, its band is a small dense matrix that
+A separable blur is one Toeplitz matrix per axis. Cut into blocks of rows, its band is one small dense matrix that
 BLAS multiplies several times faster than a correlation loop or an FFT runs, at the kernel widths used here
 (``python -m benchmarks.hybrid`` measures it).
 """
@@ -9,6 +9,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .errors import BadInput
+
+# OpenBLAS keeps a product of up to this many multiplications on the calling thread. Its threads wait for each other
+# by spinning: with larger products, any other busy process made a blur ten to sixty times slower.
+_ONE_THREAD = 262_144
+_BLOCK = 32
 
 
 def gaussian_kernel(sigma: float, size: int = 0) -> np.ndarray:
@@ -47,21 +52,23 @@ def blur(planes: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """
     channels, height, width = planes.shape
     radius = len(kernel) // 2
-    # About as wide as the kernel: narrower blocks are too small for BLAS, wider ones are mostly zeros.
-    block = max(32, 1 << (radius.bit_length() - 1))
-    rows, columns = (-(-side // block) * block for side in (height, width))
-    band = np.zeros((block, block + 2 * radius), np.float32)
-    for i in range(block):
+    rows, columns = (-(-side // _BLOCK) * _BLOCK for side in (height, width))
+    band = np.zeros((_BLOCK, _BLOCK + 2 * radius), np.float32)
+    for i in range(_BLOCK):
         band[i, i : i + len(kernel)] = kernel
+    step = max(1, _ONE_THREAD // band.size)
 
     padded = np.zeros((channels, rows + 2 * radius, width), np.float32)
     padded[:, radius : radius + height] = planes
-    windows = sliding_window_view(padded, len(band[0]), axis=1)[:, ::block].swapaxes(2, 3)
-    lines = np.zeros((channels, rows // block, block, columns + 2 * radius), np.float32)
-    np.matmul(band, windows, out=lines[..., radius : radius + width])
+    windows = sliding_window_view(padded, len(band[0]), axis=1)[:, ::_BLOCK].swapaxes(2, 3)
+    lines = np.zeros((channels, rows // _BLOCK, _BLOCK, columns + 2 * radius), np.float32)
+    for i in range(0, width, step):
+        part = slice(i, min(i + step, width))
+        np.matmul(band, windows[..., part], out=lines[..., radius : radius + width][..., part])
 
     lines = lines.reshape(channels * rows, -1)
-    windows = sliding_window_view(lines, len(band[0]), axis=1)[:, ::block].swapaxes(0, 1)
-    blurred = np.empty((channels * rows, columns // block, block), np.float32)
-    np.matmul(windows, band.T, out=blurred.swapaxes(0, 1))
+    windows = sliding_window_view(lines, len(band[0]), axis=1)[:, ::_BLOCK].swapaxes(0, 1)
+    blurred = np.empty((channels * rows, columns // _BLOCK, _BLOCK), np.float32)
+    for i in range(0, len(lines), step):
+        np.matmul(windows[:, i : i + step], band.T, out=blurred[i : i + step].swapaxes(0, 1))
     return blurred.reshape(channels, rows, columns)[:, :height, :width]

@@ -6,12 +6,10 @@ An affine map is a matrix of shape (2, 3) that takes (x, y, 1) of a picture, in 
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.optimize
 from PIL import Image
 
 from .errors import BadInput
-
-# Beyond this the points were clicked wrongly, and a mirrored border would need gigabytes.
-MAX_SCALE = 16
 
 
 def cover(size: tuple[int, int], frame: tuple[int, int]) -> np.ndarray:
@@ -70,6 +68,12 @@ def zoom(frame: tuple[int, int], factor: float, shift: tuple[float, float]) -> n
     return np.column_stack([factor * np.eye(2), centre - factor * centre + shift])
 
 
+def resize(box: tuple[int, int, int, int], size: tuple[int, int]) -> np.ndarray:
+    """Return the map that takes a box (left, top, right, bottom) of a picture to a frame of (width, height)."""
+    scale = np.array(size) / (np.array(box[2:]) - box[:2])
+    return np.column_stack([np.diag(scale), -scale * box[:2]])
+
+
 def compose(*maps: np.ndarray) -> np.ndarray:
     """Return the map that applies the last of ``maps`` first."""
     whole = np.eye(3)
@@ -90,32 +94,63 @@ def points(flat: Sequence[float], size: tuple[int, int]) -> np.ndarray:
     return values.reshape(-1, 2) * size
 
 
-def warp(image: Image.Image, matrix: np.ndarray, frame: tuple[int, int]) -> Image.Image:
-    """Draw a picture into a frame; what lies beyond its border is its mirror image.
+def common(
+    size: tuple[int, int], matrix: np.ndarray, frame: tuple[int, int], centre: np.ndarray
+) -> tuple[int, int, int, int]:
+    """Return the largest rectangle, of the shape of a frame, that lies in the frame and that a picture fills.
+
+    Args:
+        size: (width, height) of the picture.
+        matrix: from its pixels to those of the frame, shape (2, 3).
+        frame: (width, height).
+        centre: (x, y) of the frame; of rectangles equally large, the one closest to this is taken.
+
+    Returns:
+        (left, top, right, bottom) in whole pixels of the frame, or four zeros where nothing is filled.
+    """
+    # A linear programme in left, top, side (as a share of the frame), and the distances of its middle from the centre
+    # along x and y. A rectangle lies in a convex shape if its furthest corner along each edge's normal does.
+    inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
+    normals = np.vstack([inverse[:, :2], -inverse[:, :2], np.eye(2)])
+    limits = np.concatenate([size - inverse[:, 2], inverse[:, 2], frame])
+    inside = np.column_stack([normals, np.maximum(normals, 0) @ frame, np.zeros((len(normals), 2))])
+    half = np.array(frame)[:, None] / 2
+    middle = np.hstack([np.eye(2), half])
+    apart = np.vstack([np.hstack([sign * middle, -np.eye(2)]) for sign in (1, -1)])
+    found = scipy.optimize.linprog(
+        [0, 0, -100 * max(frame), 1, 1],
+        np.vstack([inside, apart]),
+        np.concatenate([limits, centre, -np.asarray(centre)]),
+    )
+    if not found.success:
+        return (0, 0, 0, 0)
+    left, top, share = found.x[:3]
+    # A hair outwards first, so that a side which meets the frame's is not rounded inwards by a pixel.
+    start = np.ceil(np.array([left, top]) - 0.01).astype(int)
+    end = np.floor(np.array([left, top]) + share * np.array(frame) + 0.01).astype(int)
+    return (*start.tolist(), *end.tolist())
+
+
+def warp(image: Image.Image, matrix: np.ndarray, background: Image.Image) -> Image.Image:
+    """Draw a picture through an affine map over a background.
 
     Args:
         image: mode RGB.
-        matrix: from pixels of the picture to pixels of the frame, shape (2, 3).
-        frame: (width, height) of the result.
+        matrix: from pixels of the picture to pixels of the background, shape (2, 3).
+        background: mode RGB; what the picture does not cover stays.
 
-    Raises:
-        BadInput: the map enlarges or shrinks by more than ``MAX_SCALE``.
+    Returns:
+        A picture of the size of the background.
     """
     # The larger singular value: shrinking by it first leaves nothing to alias along either axis.
-    scale, least = np.linalg.svd(matrix[:, :2], compute_uv=False)
-    if scale > MAX_SCALE or least < 1 / MAX_SCALE:
-        raise BadInput(f"The points would scale the picture more than {MAX_SCALE} times: choose them again.")
+    scale = np.linalg.norm(matrix[:, :2], 2)
     if scale < 1:
         small = tuple(max(1, round(side * scale)) for side in image.size)
-        shrink = np.diag([image.width / small[0], image.height / small[1]])
-        matrix = np.column_stack([matrix[:, :2] @ shrink, matrix[:, 2]])
+        stretch = np.diag([image.width / small[0], image.height / small[1]])
+        matrix = np.column_stack([matrix[:, :2] @ stretch, matrix[:, 2]])
         image = image.resize(small, Image.Resampling.LANCZOS)
-    inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
-    corners = np.array([[0, 0, 1], [frame[0], 0, 1], [0, frame[1], 1], [*frame, 1]]) @ inverse.T
-    # Bicubic interpolation reads two pixels further.
-    before = np.maximum(np.ceil(2 - corners.min(0)), 0).astype(int)
-    after = np.maximum(np.ceil(corners.max(0) + 2 - image.size), 0).astype(int)
-    widths = ((before[1], after[1]), (before[0], after[0]), (0, 0))
-    padded = Image.fromarray(np.pad(np.asarray(image), widths, mode="symmetric"))
-    inverse[:, 2] += before
-    return padded.transform(frame, Image.Transform.AFFINE, inverse.ravel(), Image.Resampling.BICUBIC)
+    inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2].ravel()
+    frame, method = background.size, Image.Transform.AFFINE
+    drawn = image.transform(frame, method, inverse, Image.Resampling.BICUBIC)
+    covered = Image.new("L", image.size, 255).transform(frame, method, inverse)
+    return Image.composite(drawn, background, covered)

@@ -60,7 +60,7 @@ def strip(image: Image.Image) -> Image.Image:
     return sheet
 
 
-def walk(image: Image.Image, frames: int = 24, seconds: float = 3.0) -> bytes:
+def walk(image: Image.Image, frames: int = 16, seconds: float = 3.0) -> bytes:
     """Return an animated GIF that walks away to the last distance of ``STEPS`` and back, over and over.
 
     Args:
@@ -154,7 +154,8 @@ def _crossing(distances: list[float], leads: list[float]) -> float | None:
 
 
 def _luminance(image: Image.Image) -> np.ndarray:
-    return _LINEAR[np.asarray(image)] @ _LUMINANCE
+    pixels = np.asarray(image)
+    return sum(weight * _LINEAR[pixels[..., c]] for c, weight in enumerate(_LUMINANCE))
 
 
 def _likeness(planes: list[np.ndarray], distance: float) -> tuple[float, float]:
@@ -163,5 +164,5 @@ def _likeness(planes: list[np.ndarray], distance: float) -> tuple[float, float]:
     for plane in planes:
         seen = colour.linear_to_srgb(_shrink(plane, distance))
         detail = seen - scipy.ndimage.gaussian_filter(seen, DETAIL_SIGMA)
-        details.append(detail / (np.linalg.norm(detail) + 1e-9))
+        details.append(detail / np.sqrt(np.square(detail).sum() + 1e-12))
     return float((details[0] * details[1]).sum()), float((details[0] * details[2]).sum())

@@ -85,9 +85,7 @@ class Settings(Base):
         maximum=0.5,
         step=0.005,
     )
-    zoom: float = setting(
-        1.0, "Zoom", "Enlarge the far picture about the middle.", minimum=0.25, maximum=4, step=0.01
-    )
+    zoom: float = setting(1.0, "Zoom", "Enlarge the far picture about the middle.", minimum=0.25, maximum=4, step=0.01)
     near_points: tuple[float, ...] = setting(
         (),
         "Points on the near picture",
@@ -95,6 +93,11 @@ class Settings(Base):
     )
     far_points: tuple[float, ...] = setting(
         (), "Points on the far picture", "The same places on the far picture, in the same order."
+    )
+    frame: Literal["common", "near"] = setting(
+        "common",
+        "Frame",
+        "Crop to what both pictures fill (common), or keep the near picture, alone where the far one ends (near).",
     )
     solver: Literal["fista", "adam", "descent", "fourier", "classic"] = setting(
         "fista",
@@ -135,7 +138,11 @@ class Settings(Base):
         2.2, "Gamma", "Exponent from display values to linear light.", minimum=1, maximum=4, step=0.1
     )
     learning_rate: float = setting(
-        0.0, "Learning rate", "Size of a step; 0: 0.3, and for FISTA 0.5 over the sum of weights.", minimum=0, maximum=10
+        0.0,
+        "Learning rate",
+        "Size of a step; 0: 0.3, and for FISTA 0.5 over the sum of weights.",
+        minimum=0,
+        maximum=10,
     )
     low_cutoff: float = setting(
         16.0,
@@ -213,8 +220,7 @@ def run(near: ImageSource, far: ImageSource, settings: Settings | None = None) -
     """
     settings = settings or Settings()
     started = time.perf_counter()
-    pair = aligned(near, far, settings)
-    objective, closed = _problem(*pair, settings)
+    objective, closed = _problem(aligned(near, far, settings), settings)
     iterates = _iterates(objective, closed, settings)
     total = settings.steps if settings.solver in ("fista", "adam", "descent") else 1
     worst = float("inf")
@@ -230,8 +236,37 @@ def run(near: ImageSource, far: ImageSource, settings: Settings | None = None) -
         yield Step(image, iteration, total, losses, seconds, note)
 
 
-def aligned(near: ImageSource, far: ImageSource, settings: Settings | None = None) -> tuple[Image.Image, Image.Image]:
-    """Return both pictures (mode RGB, same size) as they will be laid over each other.
+@dataclass(frozen=True)
+class Aligned:
+    """Two pictures laid over each other.
+
+    Attributes:
+        near: mode RGB.
+        far: mode RGB, same size.
+        marks: the points that they were aligned by, (x, y) in pixels, shape (n, 2).
+    """
+
+    near: Image.Image
+    far: Image.Image
+    marks: np.ndarray
+
+    def overlay(self) -> Image.Image:
+        """Return both half and half, with the marks numbered."""
+        shown = Image.blend(self.near, self.far, 0.5)
+        draw = ImageDraw.Draw(shown)
+        radius = max(4, max(shown.size) / 100)
+        for number, (x, y) in enumerate(self.marks, 1):
+            draw.circle((x, y), radius + 2, outline="black", width=2)
+            draw.circle((x, y), radius, outline="white", width=2)
+            spot = (x + 1.8 * radius, y)
+            draw.text(
+                spot, str(number), "white", anchor="lm", stroke_width=2, stroke_fill="black", font_size=3 * radius
+            )
+        return shown
+
+
+def aligned(near: ImageSource, far: ImageSource, settings: Settings | None = None) -> Aligned:
+    """Return both pictures as they will be laid over each other.
 
     Without points the far picture covers the near one and is cropped. ``flip`` mirrors it in the frame, or, with
     points, about the middle of the first two, which then change places as eyes do in a mirror.
@@ -242,39 +277,32 @@ def aligned(near: ImageSource, far: ImageSource, settings: Settings | None = Non
     settings = settings or Settings()
     inputs = [(images.load(near), settings.near_points), (images.load(far), settings.far_points)]
     (first, targets), (second, matching) = reversed(inputs) if settings.swap else inputs
-    frame_image = images.fit(first, settings.size)
-    frame = frame_image.size
-    if targets or matching:
-        matching, targets = align.points(matching, second.size), align.points(targets, frame)
+    matching, targets = align.points(matching, second.size), align.points(targets, first.size)
+    if len(targets) or len(matching):
         if settings.flip:
             matching[:2] = matching[1::-1].copy()
         laid = align.match(matching, targets, mirrored=settings.flip)
     else:
-        laid = align.cover(second.size, frame)
+        laid = align.cover(second.size, first.size)
         if settings.flip:
-            laid = align.compose(align.mirror(frame[0]), laid)
-    longest = max(frame)
-    moved = align.zoom(frame, settings.zoom, (settings.nudge_x * longest, settings.nudge_y * longest))
-    return frame_image, align.warp(second, align.compose(moved, laid), frame)
+            laid = align.compose(align.mirror(first.width), laid)
+    longest = max(first.size)
+    moved = align.zoom(first.size, settings.zoom, (settings.nudge_x * longest, settings.nudge_y * longest))
+    laid = align.compose(moved, laid)
 
-
-def overlay(near: ImageSource, far: ImageSource, settings: Settings | None = None) -> Image.Image:
-    """Return both aligned pictures half and half, with the points that they were aligned by.
-
-    Raises:
-        BadInput: see ``aligned``.
-    """
-    settings = settings or Settings()
-    first, second = aligned(near, far, settings)
-    shown = Image.blend(first, second, 0.5)
-    draw = ImageDraw.Draw(shown)
-    radius = max(4, max(shown.size) / 100)
-    marks = align.points(settings.far_points if settings.swap else settings.near_points, shown.size)
-    for number, (x, y) in enumerate(marks, 1):
-        draw.circle((x, y), radius, outline="white", width=3)
-        draw.circle((x, y), radius + 1, outline="black", width=1)
-        draw.text((x + 1.5 * radius, y), str(number), "white", anchor="lm", stroke_width=2, stroke_fill="black")
-    return shown
+    left, top, right, bottom = 0, 0, *first.size
+    if settings.frame == "common":
+        centre = targets.mean(0) if len(targets) else np.array(first.size) / 2
+        left, top, right, bottom = align.common(second.size, laid, first.size, centre)
+    if min(right - left, bottom - top) < images.MIN_SIDE:
+        raise BadInput("Aligned like this the pictures share almost nothing: choose other points, or nudge less.")
+    # A crop is enlarged to the size of the whole: the distances of the scores start where a picture fills the view.
+    scale = min(1, settings.size / longest)
+    shape = tuple(max(1, round(side * scale)) for side in first.size)
+    to_frame = align.resize((left, top, right, bottom), shape)
+    base = first.resize(shape, Image.Resampling.LANCZOS, box=(left, top, right, bottom))
+    marks = targets @ to_frame[:, :2].T + to_frame[:, 2]
+    return Aligned(base, align.warp(second, align.compose(to_frame, laid), base), marks)
 
 
 def weights(settings: Settings) -> tuple[float, float]:
@@ -333,7 +361,8 @@ def score(
         The scores, and a sentence: what they say, and what to change where a test fails.
     """
     settings = settings or Settings()
-    scores = distance.score(result, *aligned(near, far, settings))
+    pair = aligned(near, far, settings)
+    scores = distance.score(result, pair.near, pair.far)
     return scores, _advice(scores, settings)
 
 
@@ -354,14 +383,15 @@ def spectra(
 ) -> list[Image.Image]:
     """Return the spectra of the near picture, the far one and the result, with the crossover as a circle."""
     settings = settings or Settings()
+    pair = aligned(near, far, settings)
     cutoff = crossover(settings, max(result.size))
-    return [distance.spectrum(image, cutoff) for image in (*aligned(near, far, settings), result)]
+    return [distance.spectrum(image, cutoff) for image in (pair.near, pair.far, result)]
 
 
-def _problem(near: Image.Image, far: Image.Image, settings: Settings) -> tuple[Objective, np.ndarray]:
+def _problem(pair: Aligned, settings: Settings) -> tuple[Objective, np.ndarray]:
     """Return the objective, and what one filter makes of both pictures (values may leave [0, 1] without headroom)."""
-    kernel = gaussian_kernel(sigma(settings, max(near.size)), settings.kernel_size)
-    near_planes, far_planes = _planes(near, far, kernel, settings.colours)
+    kernel = gaussian_kernel(sigma(settings, max(pair.near.size)), settings.kernel_size)
+    near_planes, far_planes = _planes(pair, kernel, settings.colours)
     objective = Objective(near_planes, far_planes, kernel, *weights(settings), settings.gamma)
     if settings.solver == "classic":
         closed = hybrid_solvers.classic(objective, settings.low_cutoff, settings.high_cutoff)
@@ -376,9 +406,9 @@ def _problem(near: Image.Image, far: Image.Image, settings: Settings) -> tuple[O
     return replace(objective, near=near_planes, far=far_planes), closed
 
 
-def _planes(near: Image.Image, far: Image.Image, kernel: np.ndarray, colours: str) -> tuple[np.ndarray, np.ndarray]:
+def _planes(pair: Aligned, kernel: np.ndarray, colours: str) -> tuple[np.ndarray, np.ndarray]:
     """Return both pictures as planes (3, H, W), or (1, H, W) in grey, with the colours to take."""
-    a, b = images.to_array(near), images.to_array(far)
+    a, b = images.to_array(pair.near), images.to_array(pair.far)
     if colours == "grey":
         a, b = colour.luma(a), colour.luma(b)
     elif colours == "near":

@@ -151,6 +151,6 @@ def warp(image: Image.Image, matrix: np.ndarray, background: Image.Image) -> Ima
         image = image.resize(small, Image.Resampling.LANCZOS)
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2].ravel()
     frame, method = background.size, Image.Transform.AFFINE
-    drawn = image.transform(frame, method, inverse, Image.Resampling.BICUBIC)
+    drawn = image.transform(frame, method, inverse, Image.Resampling.BILINEAR)
     covered = Image.new("L", image.size, 255).transform(frame, method, inverse)
     return Image.composite(drawn, background, covered)

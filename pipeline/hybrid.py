@@ -7,7 +7,7 @@ high-pass of the other; that is the solver ``classic``.
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -140,7 +140,7 @@ class Settings(Base):
     learning_rate: float = setting(
         0.0,
         "Learning rate",
-        "Size of a step; 0: 0.3, and for FISTA 0.5 over the sum of weights.",
+        "Size of a step; 0: 0.3 for descent, 0.05 for Adam, and for FISTA 0.5 over the sum of weights.",
         minimum=0,
         maximum=10,
     )
@@ -223,13 +223,14 @@ def run(near: ImageSource, far: ImageSource, settings: Settings | None = None) -
     objective, closed = _problem(aligned(near, far, settings), settings)
     iterates = _iterates(objective, closed, settings)
     total = settings.steps if settings.solver in ("fista", "adam", "descent") else 1
-    worst = float("inf")
+    misfit = _misfit(objective) if settings.stop_at_best and total > 1 else None
+    least = float("inf")
     for iteration, (u, losses) in enumerate(itertools.islice(iterates, total), 1):
-        if settings.stop_at_best and total > 1:
-            misfit = _misfit(objective, u, losses["blurred"])
-            if misfit > worst:
+        if misfit:
+            now = misfit(u, losses["blurred"])
+            if now > least:
                 return
-            worst = misfit
+            least = now
         image = images.to_image(u.transpose(1, 2, 0) if len(u) == 3 else u[0]).convert("RGB")
         seconds = time.perf_counter() - started
         note = f"{image.width}x{image.height} in {seconds:.1f} s, {settings.solver}, loss {losses['total']:.0f}"
@@ -430,20 +431,18 @@ def _iterates(objective: Objective, closed: np.ndarray, settings: Settings) -> I
     return solve(objective, starts[settings.start], *rate)
 
 
-def _misfit(objective: Objective, u: np.ndarray, blurred: float) -> float:
-    """Return how much of A's detail is missing or wrong plus how much of B's blur, each as a share of its variance.
+def _misfit(objective: Objective) -> Callable[[np.ndarray, float], float]:
+    """Return what tells good pictures from bad: A's detail missing or wrong plus B's blur, as shares of their variance.
 
     The loss alone keeps falling while dark pixels split into halftone dots, whose light is right and whose detail
     is not A's.
     """
-    fine = gaussian_kernel(distance.DETAIL_SIGMA * max(u.shape[1:]) / distance.VIEW)
+    fine = gaussian_kernel(distance.DETAIL_SIGMA * max(objective.near.shape) / distance.VIEW)
 
-    def detail(planes: np.ndarray) -> np.ndarray:
-        grey = planes.mean(0, keepdims=True)
-        return grey - blur(grey, fine)
+    def detail(planes: np.ndarray) -> float:
+        return float(np.square(planes - blur(planes, fine)).sum()) + 1e-6
 
-    wanted = np.square(detail(objective.near)).sum()
-    wrong = np.square(detail(u - objective.near)).sum()
+    wanted = detail(objective.near)
     seen = objective.far_blurred
-    variance = np.square(seen - seen.mean(axis=(1, 2), keepdims=True)).sum()
-    return float(wrong / (wanted + 1e-6) + blurred / (variance + 1e-6))
+    variance = float(np.square(seen - seen.mean(axis=(1, 2), keepdims=True)).sum()) + 1e-6
+    return lambda u, blurred: detail(u - objective.near) / wanted + blurred / variance

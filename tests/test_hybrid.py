@@ -169,7 +169,9 @@ def test_fista_reaches_the_articles_loss_within_ten_iterations(near, far, m_prec
 
 def test_adam_is_the_textbooks():
     o = objective()
-    found = [losses["total"] for _, losses in itertools.islice(hybrid_solvers.adam(o, np.full_like(o.near, 0.5)), 6)]
+    found = [
+        losses["total"] for _, losses in itertools.islice(hybrid_solvers.adam(o, np.full_like(o.near, 0.5), 0.3), 6)
+    ]
     x, m, v = np.zeros(o.near.shape), 0.0, 0.0
     for t, loss in enumerate(found, 1):
         u = 1 / (1 + np.exp(-x))
@@ -336,7 +338,7 @@ def test_a_moved_copy_comes_back_by_its_points(count):
     pair = hybrid.aligned(near, far, settings)
     assert pair.near.size == near.size and np.array_equal(pair.near, near)
     np.testing.assert_allclose(pair.marks, targets, atol=1e-6)
-    assert np.abs(np.asarray(pair.far, float) - np.asarray(near)).mean() < 1
+    assert np.abs(np.asarray(pair.far, float) - np.asarray(near)).mean() < 2
 
 
 def test_mirroring_keeps_the_eyes_in_place():

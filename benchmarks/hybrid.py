@@ -85,7 +85,7 @@ def reach(solver: str, start: str, side: int, goal: float) -> int:
     """Iterations that one of our solvers needs to a loss; everything after decoding is inside this call."""
     near, far = planes_at[side]
     kernel = gaussian_kernel(ARTICLE.sigma, ARTICLE.kernel_size)
-    objective = Objective(near, far, kernel, ARTICLE.m_precise, ARTICLE.m_blurred)
+    objective = Objective(near, far, kernel, ARTICLE.m_precise, ARTICLE.m_blurred, border="black")
     begin = hybrid_solvers.fourier(objective) if start == "fourier" else np.full_like(near, 0.5)
     rate = 0 if solver == "fista" else ARTICLE.learning_rate
     for iteration, (_, losses) in enumerate(getattr(hybrid_solvers, solver)(objective, begin, rate)):
@@ -135,7 +135,7 @@ def main() -> None:
 
 
 def _banded(x: np.ndarray, kernel: np.ndarray) -> Callable[[], np.ndarray]:
-    return lambda: blur(x, kernel)
+    return lambda: blur(x, kernel, "black")
 
 
 def _ndimage(x: np.ndarray, kernel: np.ndarray) -> Callable[[], np.ndarray]:

@@ -5,6 +5,8 @@ BLAS multiplies several times faster than a correlation loop or an FFT runs, at 
 (``python -m benchmarks.hybrid`` measures it).
 """
 
+from typing import Literal
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -14,6 +16,8 @@ from .errors import BadInput
 # by spinning: with larger products, any other busy process made a blur ten to sixty times slower.
 _ONE_THREAD = 262_144
 _BLOCK = 32
+
+Border = Literal["mirror", "black"]
 
 
 def gaussian_kernel(sigma: float, size: int = 0) -> np.ndarray:
@@ -38,14 +42,15 @@ def gaussian_kernel(sigma: float, size: int = 0) -> np.ndarray:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-def blur(planes: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Correlate both image axes with ``kernel``; beyond the border everything is 0.
+def blur(planes: np.ndarray, kernel: np.ndarray, border: Border = "mirror") -> np.ndarray:
+    """Correlate both image axes with a symmetric kernel.
 
-    With a symmetric kernel this map is its own adjoint, borders included: the gradient through a blur is a blur.
+    This map is its own adjoint, with either border: the gradient through a blur is a blur.
 
     Args:
         planes: shape (C, H, W), float32.
         kernel: shape (2 r + 1,), float32.
+        border: what lies beyond the border: the picture's mirror image, or zeros.
 
     Returns:
         An array of the shape of ``planes``.
@@ -58,15 +63,15 @@ def blur(planes: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         band[i, i : i + len(kernel)] = kernel
     step = max(1, _ONE_THREAD // band.size)
 
-    padded = np.zeros((channels, rows + 2 * radius, width), np.float32)
-    padded[:, radius : radius + height] = planes
+    mode = "symmetric" if border == "mirror" else "constant"
+    padded = np.pad(planes, [(0, 0), (radius, radius + rows - height), (0, 0)], mode)
     windows = sliding_window_view(padded, len(band[0]), axis=1)[:, ::_BLOCK].swapaxes(2, 3)
-    lines = np.zeros((channels, rows // _BLOCK, _BLOCK, columns + 2 * radius), np.float32)
+    lines = np.empty((channels, rows // _BLOCK, _BLOCK, width), np.float32)
     for i in range(0, width, step):
         part = slice(i, min(i + step, width))
-        np.matmul(band, windows[..., part], out=lines[..., radius : radius + width][..., part])
+        np.matmul(band, windows[..., part], out=lines[..., part])
 
-    lines = lines.reshape(channels * rows, -1)
+    lines = np.pad(lines.reshape(channels * rows, width), [(0, 0), (radius, radius + columns - width)], mode)
     windows = sliding_window_view(lines, len(band[0]), axis=1)[:, ::_BLOCK].swapaxes(0, 1)
     blurred = np.empty((channels * rows, columns // _BLOCK, _BLOCK), np.float32)
     for i in range(0, len(lines), step):

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from . import align, colour, distance, hybrid_solvers, images
-from .blur import blur, gaussian_kernel
+from .blur import Border, blur, gaussian_kernel
 from .errors import BadInput
 from .hybrid_solvers import Iterates, Objective
 from .images import ImageSource
@@ -137,6 +137,9 @@ class Settings(Base):
     gamma: float = setting(
         2.2, "Gamma", "Exponent from display values to linear light.", minimum=1, maximum=4, step=0.1
     )
+    border: Border = setting(
+        "mirror", "Border", "What the blur sees beyond the picture: its mirror image, or black, which can draw a frame."
+    )
     learning_rate: float = setting(
         0.0,
         "Learning rate",
@@ -180,6 +183,7 @@ PRESETS = {
         m_precise=0.1,
         m_blurred=1,
         gamma=2.2,
+        border="black",
         learning_rate=0.3,
     ),
 }
@@ -393,7 +397,7 @@ def _problem(pair: Aligned, settings: Settings) -> tuple[Objective, np.ndarray]:
     """Return the objective, and what one filter makes of both pictures (values may leave [0, 1] without headroom)."""
     kernel = gaussian_kernel(sigma(settings, max(pair.near.size)), settings.kernel_size)
     near_planes, far_planes = _planes(pair, kernel, settings.colours)
-    objective = Objective(near_planes, far_planes, kernel, *weights(settings), settings.gamma)
+    objective = Objective(near_planes, far_planes, kernel, *weights(settings), settings.gamma, settings.border)
     if settings.solver == "classic":
         closed = hybrid_solvers.classic(objective, settings.low_cutoff, settings.high_cutoff)
     else:
@@ -439,10 +443,12 @@ def _misfit(objective: Objective) -> Callable[[np.ndarray, float], float]:
     """
     fine = gaussian_kernel(distance.DETAIL_SIGMA * max(objective.near.shape) / distance.VIEW)
 
-    def detail(planes: np.ndarray) -> float:
-        return float(np.square(planes - blur(planes, fine)).sum()) + 1e-6
+    least = 1e-5 * objective.near.size  # flat pictures have no variance to share
 
-    wanted = detail(objective.near)
+    def detail(planes: np.ndarray) -> float:
+        return float(np.square(planes - blur(planes, fine)).sum())
+
+    wanted = detail(objective.near) + least
     seen = objective.far_blurred
-    variance = float(np.square(seen - seen.mean(axis=(1, 2), keepdims=True)).sum()) + 1e-6
+    variance = float(np.square(seen - seen.mean(axis=(1, 2), keepdims=True)).sum()) + least
     return lambda u, blurred: detail(u - objective.near) / wanted + blurred / variance

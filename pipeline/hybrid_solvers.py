@@ -4,8 +4,8 @@ One picture u, values in [0, 1], is to look like A sharply and, blurred in linea
 
     m_precise |u - A|² + m_blurred |G(u^γ)^(1/γ) - G(B^γ)^(1/γ)|²
 
-summed over pixels and channels, G a Gaussian blur that sees 0 beyond the border. Everything here works on float32
-planes of shape (C, H, W). Each solver is a generator of iterates with their losses, and runs until it is closed.
+summed over pixels and channels, G a Gaussian blur. Everything here works on float32 planes of shape (C, H, W). Each
+solver is a generator of iterates with their losses, and runs until it is closed.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 import scipy.fft
 
-from .blur import blur
+from .blur import Border, blur
 
 # The slope of u^(1/γ) is infinite at 0, so pixels stop half an 8-bit value above it.
 FLOOR = np.float32(1 / 512)
@@ -35,6 +35,8 @@ class Objective:
         m_precise: weight of the likeness to A.
         m_blurred: weight of the blurred likeness to B.
         gamma: exponent from display values to linear light.
+        border: what the blur sees beyond the border. The article's black pulls less at bright pixels there, so that
+            they follow A, and a dark A draws a frame.
     """
 
     near: np.ndarray
@@ -43,31 +45,35 @@ class Objective:
     m_precise: float = 0.1
     m_blurred: float = 1.0
     gamma: float = 2.2
+    border: Border = "mirror"
 
     @cached_property
     def far_blurred(self) -> np.ndarray:
         """B blurred in linear light, as display values."""
-        return self._power(blur(self._power(self.far, self.gamma), self.kernel), 1 / self.gamma)
+        return self._power(self._blur(self._power(self.far, self.gamma)), 1 / self.gamma)
 
     def losses(self, u: np.ndarray) -> Losses:
         """Return the losses of a picture by name: ``total``, and unweighted ``precise`` and ``blurred``."""
-        blurred = self._power(blur(self._power(u, self.gamma), self.kernel), 1 / self.gamma)
+        blurred = self._power(self._blur(self._power(u, self.gamma)), 1 / self.gamma)
         return self._losses(u - self.near, blurred - self.far_blurred)
 
     def losses_and_gradient(self, u: np.ndarray) -> tuple[Losses, np.ndarray]:
         """Return the losses at ``u`` (values above 0) and the gradient of their total, an array of u's shape."""
         linear = self._power(u, self.gamma)
-        light = blur(linear, self.kernel)
+        light = self._blur(linear)
         seen = self._power(light, 1 / self.gamma)
         precise, blurred = u - self.near, seen - self.far_blurred
         # G is self-adjoint, so the chain rule through the blur is the blur again.
-        pulled = blur(np.float32(2 * self.m_blurred) * blurred * seen / light, self.kernel)
+        pulled = self._blur(np.float32(2 * self.m_blurred) * blurred * seen / light)
         gradient = np.float32(2 * self.m_precise) * precise + pulled * linear / u  # γ cancels between both powers
         return self._losses(precise, blurred), gradient
 
     def _losses(self, precise: np.ndarray, blurred: np.ndarray) -> Losses:
         parts = {name: float(np.square(d).sum()) for name, d in (("precise", precise), ("blurred", blurred))}
         return {"total": self.m_precise * parts["precise"] + self.m_blurred * parts["blurred"]} | parts
+
+    def _blur(self, planes: np.ndarray) -> np.ndarray:
+        return blur(planes, self.kernel, self.border)
 
     @staticmethod
     def _power(values: np.ndarray, exponent: float) -> np.ndarray:

@@ -136,8 +136,9 @@ def score(result: Image.Image, near: Image.Image, far: Image.Image) -> Scores:
     """Measure how a hybrid reads, against its two pictures of the same size (mode RGB all)."""
     planes = [_luminance(image) for image in (result, near, far)]
     distances = np.exp2(np.arange(0, 5.01, 0.5))
-    distances = [d for d in distances if min(_shrink(planes[0], d).shape) >= 4 * DETAIL_SIGMA]
-    likeness = {d: _likeness(planes, d) for d in {*distances, 1.0, float(FAR)}}
+    # Further away than FAR only while there is enough left to compare.
+    distances = [d for d in distances if d <= FAR or min(_shrink(planes[0], d).shape) >= 4 * DETAIL_SIGMA]
+    likeness = {d: _likeness(planes, d) for d in distances}
     leads = [likeness[d][0] - likeness[d][1] for d in distances]
     return Scores(likeness[1.0], likeness[FAR], _crossing(distances, leads))
 

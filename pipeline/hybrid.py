@@ -32,6 +32,7 @@ BAND = 0.28
 # The weight of the near picture in the middle of the balance, as in the article; 5 times that at the end.
 MIDDLE_WEIGHT = 0.1
 BALANCE_BASE = 5.0
+MAX_FLIP_DISTANCE = 16
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Settings(Base):
         "Flip distance",
         "How many times further away than a view 512 pixels wide the far picture takes over (sets the blur's sigma).",
         minimum=1.5,
-        maximum=16,
+        maximum=MAX_FLIP_DISTANCE,
         step=0.5,
         expert=False,
     )
@@ -372,15 +373,22 @@ def score(
 
 
 def _advice(scores: distance.Scores, settings: Settings) -> str:
-    by_hand = "raise sigma" if settings.sigma else f"raise the flip distance above {settings.flip_distance:g}"
-    back = "lower sigma" if settings.sigma else f"lower the flip distance below {settings.flip_distance:g}"
+    if scores.near_passes and scores.far_passes:
+        return f"The far picture takes over when the near view is seen {scores.takeover:.1f} times smaller."
+    # The flip distance is proportional to the blur, and to the inverse of the cutoffs.
+    factor = 0.5 if scores.near_passes else 2
+    precise, blurred = weights(settings)
     if settings.solver == "classic":
-        by_hand, back = "lower both cutoffs", "raise both cutoffs"
-    if not scores.near_passes:
-        return f"From close by the far picture still wins: {by_hand}, or move the balance towards the near picture."
-    if not scores.far_passes:
-        return f"From afar the near picture still wins: {back}, or move the balance towards the far picture."
-    return f"The far picture takes over when the near view is seen {scores.takeover:.1f} times smaller."
+        change = f"set the cutoffs to {settings.low_cutoff / factor:g} and {settings.high_cutoff / factor:g}"
+    elif scores.near_passes and precise > blurred / 2:
+        change = f"set the near weight (m_precise) to {blurred * MIDDLE_WEIGHT:g}"
+    elif settings.sigma:
+        change = f"set the blur (sigma) to {settings.sigma * factor:g}"
+    else:
+        change = f"set the flip distance to {min(settings.flip_distance * factor, MAX_FLIP_DISTANCE):g}"
+    if scores.near_passes:
+        return f"From afar the near picture still wins: {change}."
+    return f"From close by the far picture still wins: {change}."
 
 
 def spectra(

@@ -253,9 +253,20 @@ def test_the_defaults_pass_near_and_far_and_flip_where_they_say(near, far):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (Settings(size=256, sigma=0.5), "From close by the far picture still wins: raise sigma"),
-        (Settings(size=256, sigma=12, m_precise=2), "From afar the near picture still wins: lower sigma"),
-        (Settings(size=256, flip_distance=16, balance=1), "lower the flip distance below 16"),
+        (Settings(size=256, sigma=24), "From afar the near picture still wins: set the blur (sigma) to 12."),
+        (Settings(size=256, sigma=0.5), "From close by the far picture still wins: set the blur (sigma) to 1."),
+        (
+            Settings(size=256, sigma=12, m_precise=2),
+            "From afar the near picture still wins: set the near weight (m_precise) to 0.1.",
+        ),
+        (
+            Settings(size=256, flip_distance=16, balance=1),
+            "From afar the near picture still wins: set the flip distance to 8.",
+        ),
+        (
+            Settings(size=256, solver="classic", low_cutoff=100, high_cutoff=128),
+            "From close by the far picture still wins: set the cutoffs to 50 and 64.",
+        ),
     ],
 )
 def test_a_failing_test_says_what_to_change(settings, words):

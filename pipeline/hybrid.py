@@ -26,8 +26,9 @@ from .step import Step
 TITLE = "Hybrid"
 NETWORKS = ()
 
-# At distance d the eye judges by the band around this many cycles per pixel of what is left of the picture: where
-# scores said that B takes over, over three pairs, three widths of blur and three weights (within a factor 1.2).
+# At distance d the eye judges by the band around this many cycles per pixel of what is left of the picture. Fitted to
+# where the scores said that B takes over: right within a quarter on the three pairs of the tests, for three widths of
+# blur and three weights; a near picture with little detail gives way up to twice as close.
 BAND = 0.28
 # The weight of the near picture in the middle of the balance, as in the article; 5 times that at the end.
 MIDDLE_WEIGHT = 0.1
@@ -42,7 +43,7 @@ class Settings(Base):
     flip_distance: float = setting(
         6.0,
         "Flip distance",
-        "How many times further away than a view 512 pixels wide the far picture takes over (sets the blur's sigma).",
+        "The far picture takes over when all is seen this many times smaller than 512 pixels (sets the blur, sigma).",
         minimum=1.5,
         maximum=MAX_FLIP_DISTANCE,
         step=0.5,
@@ -127,13 +128,23 @@ class Settings(Base):
         step=0.5,
     )
     kernel_size: int = setting(
-        0, "Blur kernel", "Pixels that the blur reaches over, odd; 0: three sigma each way.", minimum=0, maximum=401
+        0,
+        "Blur kernel",
+        "Pixels that the blur reaches over, odd; 0: three sigma each way.",
+        minimum=0,
+        maximum=401,
+        step=1,
     )
     m_precise: float = setting(
-        0.0, "Near weight", "Weight of the sharp likeness (m_precise); 0: from the balance.", minimum=0, maximum=10
+        0.0,
+        "Near weight",
+        "Weight of the sharp likeness (m_precise); 0: from the balance.",
+        minimum=0,
+        maximum=10,
+        step=0.01,
     )
     m_blurred: float = setting(
-        1.0, "Far weight", "Weight of the blurred likeness (m_blurred).", minimum=0.01, maximum=10
+        1.0, "Far weight", "Weight of the blurred likeness (m_blurred).", minimum=0.01, maximum=10, step=0.01
     )
     gamma: float = setting(
         2.2, "Gamma", "Exponent from display values to linear light.", minimum=1, maximum=4, step=0.1
@@ -147,6 +158,7 @@ class Settings(Base):
         "Size of a step; 0: 0.3 for descent, 0.05 for Adam, and for FISTA 0.5 over the sum of weights.",
         minimum=0,
         maximum=10,
+        step=0.01,
     )
     low_cutoff: float = setting(
         16.0,
@@ -450,7 +462,6 @@ def _misfit(objective: Objective) -> Callable[[np.ndarray, float], float]:
     is not A's.
     """
     fine = gaussian_kernel(distance.DETAIL_SIGMA * max(objective.near.shape) / distance.VIEW)
-
     least = 1e-5 * objective.near.size  # flat pictures have no variance to share
 
     def detail(planes: np.ndarray) -> float:

@@ -1,13 +1,13 @@
 """The command line: one command per effect, its options generated from the effect's settings."""
 
 import dataclasses
-import inspect
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, get_origin, get_type_hints
+from typing import Annotated, Any
 
 import tyro
 
@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, or 2 after one line about what was wrong with the input.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     modules = effects()
     commands = {name: _arguments(name, module) for name, module in modules.items()}
     args = tyro.extras.subcommand_cli_from_dict(
@@ -40,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         images.check_output(args.out)
         settings = module.Settings(**{f.name: getattr(args, f.name) for f in dataclasses.fields(module.Settings)})
-        pictures = [getattr(args, p) for p in _pictures(module)]
-        step = _last(module.run(*pictures, settings=settings))
+        pictures = {p: getattr(args, p) for p in images.parameters(module.run)}
+        step = _last(module.run(**pictures, settings=settings))
         images.save(step.image, args.out, effect=name, settings=dataclasses.asdict(settings))
     except AtelierError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -55,21 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _pictures(module: ModuleType) -> list[str]:
-    return [name for name in inspect.signature(module.run).parameters if name != "settings"]
-
-
 def _arguments(name: str, module: ModuleType) -> type:
     """Build the dataclass that tyro parses into: pictures by position, then every setting, then ours."""
-    hints = get_type_hints(module.run)
-    several = {p: get_origin(hints[p]) is Sequence for p in _pictures(module)}
-    fields: list[tuple] = [(p, tyro.conf.Positional[tuple[Path, ...] if many else Path]) for p, many in several.items()]
-    fields.append(
-        (
-            "out",
-            Annotated[Path, tyro.conf.arg(aliases=["-o"], help="File to write; its ending is the format.")],
-        )
-    )
+    fields: list[tuple] = []
+    for picture, count in images.parameters(module.run).items():
+        if count == "optional":
+            fields.append((picture, Annotated[Path | None, tyro.conf.arg(help="A picture file.")], None))
+        else:
+            shown = tyro.conf.arg(metavar=picture.upper() + " …" * (count == "several"), help="")
+            files = Path if count == "one" else tuple[Path, ...]
+            fields.append((picture, Annotated[files, tyro.conf.Positional, shown]))
+    out = tyro.conf.arg(aliases=["-o"], help="File to write; its ending is the format.")
+    fields.append(("out", Annotated[Path, out]))
     for f in dataclasses.fields(module.Settings):
         option: Any = Annotated[kind(module.Settings, f.name), tyro.conf.arg(help=f.metadata["info"])]
         fields.append((f.name, option, f.default))

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -26,7 +26,6 @@ TITLE = "Fast style"
 NETWORKS = ("vgg16", "stylizer")
 
 MAX_STYLES = 4
-PREVIEW_SIZE = 256
 # Magenta's module was trained on style pictures of this size, and its authors recommend it.
 MAGENTA_STYLE_SIZE = 256
 MAGENTA_HANDLE = "https://tfhub.dev/google/magenta/arbitrary-image-stylization-v1-256/2"
@@ -46,7 +45,6 @@ class Settings(Base):
         minimum=0,
         maximum=1,
         step=0.05,
-        expert=False,
     )
     size: int = setting(
         768,
@@ -79,7 +77,7 @@ class Settings(Base):
         "",
         "TF-Hub handle",
         "Address or SavedModel folder of Magenta's module; none: $ATELIER_HUB_HANDLE, then Google's address.",
-        visible=False,
+        local=True,
     )
     tile_size: int = setting(
         1280,
@@ -88,10 +86,12 @@ class Settings(Base):
         minimum=64,
         maximum=2048,
         step=64,
-        visible=False,
+    )
+    preview_size: int = setting(
+        256, "Preview", "Longest side of the preview that comes first, in pixels; 0: none.", minimum=0
     )
     precision: Precision = setting(
-        "auto", "Precision", "Number format of convolutions; auto takes bfloat16 where the CPU has it.", visible=False
+        "auto", "Precision", "Number format of convolutions; auto takes bfloat16 where the CPU has it."
     )
 
 
@@ -109,8 +109,8 @@ def stylize(photo: ImageSource, *styles: ImageSource, **options: Any) -> Image.I
     Raises:
         AtelierError: see ``run``.
     """
-    *_, last = run(photo, styles, Settings(**options))
-    return last.image
+    (step,) = run(photo, styles, Settings(**{"preview_size": 0} | options))
+    return step.image
 
 
 def run(photo: ImageSource, styles: Sequence[ImageSource], settings: Settings | None = None) -> Iterator[Step]:
@@ -122,7 +122,7 @@ def run(photo: ImageSource, styles: Sequence[ImageSource], settings: Settings | 
         settings: defaults where None.
 
     Yields:
-        Two steps, or one where the result is as small as the preview.
+        Two steps, or one where there is no preview, or the result is as small as it.
 
     Raises:
         BadInput: a picture can't be used, or shares and paintings do not pair up.
@@ -140,7 +140,7 @@ def run(photo: ImageSource, styles: Sequence[ImageSource], settings: Settings | 
         recoloured = [(images.to_array(painting), share) for painting, share in paintings]
         paintings = [(images.to_image(colour.match_colours(p, wanted)), share) for p, share in recoloured]
     engine = {"bundled": _bundled, "magenta": _magenta}[settings.engine](content, paintings, settings)
-    sizes = sorted({min(PREVIEW_SIZE, max(content.size)), max(content.size)})
+    sizes = [settings.preview_size] * (0 < settings.preview_size < max(content.size)) + [max(content.size)]
     for iteration, size in enumerate(sizes, 1):
         pixels = images.to_array(images.fit(content, size))
         painted = engine(pixels)
@@ -151,6 +151,11 @@ def run(photo: ImageSource, styles: Sequence[ImageSource], settings: Settings | 
         how = compute_dtype(settings.precision) if settings.engine == "bundled" else "TF-Hub"
         note = f"{width}x{height} in {seconds:.1f} s, {settings.engine} engine, {how}"
         yield Step(images.to_image(painted), iteration, len(sizes), seconds=seconds, note=note)
+
+
+def warm_up() -> None:
+    """Load the bundled networks and trace their graphs, so that a user's first picture does not wait for that."""
+    stylize(np.zeros((64, 64, 3)), np.zeros((64, 64, 3)))
 
 
 def style_shares(count: int, style_weights: Sequence[float]) -> tuple[float, ...]:
@@ -172,18 +177,27 @@ def style_shares(count: int, style_weights: Sequence[float]) -> tuple[float, ...
 def _bundled(content: Image.Image, paintings: list[tuple[Image.Image, float]], settings: Settings) -> Engine:
     network = _network(compute_dtype(settings.precision))
     codes = np.concatenate([network.code(images.fit(p, settings.style_size)) for p, _ in paintings])
-    code = np.float32([share for _, share in paintings]) @ codes
+    code = np.float32([[share for _, share in paintings]]) @ codes
     if settings.strength < 1:
-        # Training included pairs of a picture with itself, so a photo's own code gives back the photo.
-        own = network.code(images.fit(content, settings.style_size))[0]
-        code = own + settings.strength * (code - own)
+        # Training included pairs of a picture with itself: on the way from a photo's own code to the painting's lies
+        # strength.
+        own = network.code(images.fit(content, settings.style_size))
+        code = own + np.float32(settings.strength) * (code - own)
 
-    def paint(pixels: np.ndarray) -> np.ndarray:
+    def transform(pixels: np.ndarray, code: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]
         rows = STRIP_ROWS if max(height, width) > settings.tile_size else None
         margins = [(0, -side % stylizer.MULTIPLE) for side in (height, width)]
         padded = np.pad(pixels, [*margins, (0, 0)], mode="reflect")
-        return network.transform(padded[None], code[None], rows)[0, :height, :width]
+        return network.transform(padded[None], code, rows)[0, :height, :width]
+
+    def paint(pixels: np.ndarray) -> np.ndarray:
+        painted = transform(pixels, code)
+        if settings.strength < 1:
+            # A photo's own code gives it back with an error that is plain to see (about 15 of 255 levels); taking that
+            # error out in the measure in which the photo remains makes strength 0 the photo itself.
+            painted += (1 - settings.strength) * (pixels - transform(pixels, own))
+        return painted.clip(0, 1)
 
     return paint
 
@@ -197,7 +211,6 @@ class _Network:
     """The stylizer as TensorFlow graphs, traced once for pictures of any size."""
 
     def __init__(self, dtype: str) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import tensorflow as tf
 
         tensors = weights.load("stylizer")
@@ -212,13 +225,19 @@ class _Network:
         def whole(image: Any, code: Any) -> Any:
             return stylizer.transform(image, code, tensors, dtype)
 
-        self._code, self._whole = code, whole
+        @lru_cache(maxsize=64)  # people move sliders: the same few pictures come again and again
+        def cached_code(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+            return code(np.frombuffer(data, np.float32).reshape(shape)).numpy()
+
+        self._code = cached_code
+        self._whole = whole
         # Run eagerly, so that each strip is freed as soon as the next layer has it.
         self._strips = lambda image, code, rows: stylizer.transform(tf.constant(image), code, tensors, dtype, rows)
 
     def code(self, image: Image.Image) -> np.ndarray:
         """Return the style code (1, 256) of a picture."""
-        return self._code(images.to_array(image)[None]).numpy()
+        pixels = images.to_array(image)[None]
+        return self._code(pixels.tobytes(), pixels.shape)
 
     def transform(self, image: np.ndarray, code: np.ndarray, rows: int | None) -> np.ndarray:
         """Repaint (1, H, W, 3) in the style of a code (1, 256), in strips of ``rows`` or whole."""
@@ -250,12 +269,11 @@ def _magenta(content: Image.Image, paintings: list[tuple[Image.Image, float]], s
 
 @cache
 def _hub_module(handle: str) -> Any:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow_hub as hub
-
     try:
+        import tensorflow_hub as hub
+
         return hub.load(handle)
-    except Exception as error:  # hub passes on whatever the network, the archive or TensorFlow raises
+    except Exception as error:  # not installed, or whatever the network, the archive or TensorFlow raises
         raise Unreachable(
             f"Magenta's module can't be loaded from {handle}: connect to the internet, set ATELIER_HUB_HANDLE to a "
             "SavedModel folder, or choose the bundled engine."

@@ -6,9 +6,10 @@ Two forms are used inside: a ``PIL.Image`` (what effects yield) and a float32 ar
 
 import io
 import json
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
 import pillow_heif
@@ -22,6 +23,12 @@ MIN_SIDE = 32
 MAX_PIXELS = 40_000_000
 
 ImageSource = str | PathLike | bytes | Image.Image | np.ndarray
+
+
+def parameters(run: Callable) -> dict[str, Literal["one", "several", "optional"]]:
+    """Return which parameters of an effect's ``run`` are pictures, and how many of each it takes."""
+    kinds = {ImageSource: "one", Sequence[ImageSource]: "several", ImageSource | None: "optional"}
+    return {name: kinds[hint] for name, hint in get_type_hints(run).items() if hint in kinds}
 
 
 def load(source: ImageSource, *, alpha: bool = False) -> Image.Image:
@@ -132,7 +139,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             image = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
-        except ImageCms.PyCMSError:
+        except (ImageCms.PyCMSError, OSError):
             pass  # a broken or foreign profile: the plain numbers are the best guess
     image = image.convert(mode)
     image.info.clear()
@@ -150,11 +157,17 @@ def to_image(array: np.ndarray) -> Image.Image:
 
 
 def fit(image: Image.Image, size: int) -> Image.Image:
-    """Shrink with Lanczos so that the longest side is at most ``size`` pixels; never enlarge."""
+    """Shrink with Lanczos so that the longest side is at most ``size`` pixels; never enlarge.
+
+    Raises:
+        BadInput: the picture is so narrow that its short side would fall under half of ``MIN_SIDE``.
+    """
     longest = max(image.size)
     if longest <= size:
         return image
-    width, height = (max(1, round(side * size / longest)) for side in image.size)
+    width, height = (round(side * size / longest) for side in image.size)
+    if min(width, height) < MIN_SIDE / 2:
+        raise BadInput(f"A picture of {image.width}x{image.height} is too narrow at {size} pixels: crop it first.")
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 

@@ -4,9 +4,11 @@ The page builds its controls from the same fields (``ui/common.py``), the comman
 (``pipeline/cli.py``), and every instance checks itself, whoever made it.
 """
 
-from dataclasses import MISSING, Field, dataclass, field, fields
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from .errors import BadInput
 
@@ -19,8 +21,7 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     step: float | None = None,
-    expert: bool = True,
-    visible: bool = True,
+    local: bool = False,
 ) -> Any:
     """Declare one setting of an effect.
 
@@ -31,13 +32,13 @@ def setting(
         minimum: smallest value allowed, inclusive.
         maximum: largest value allowed, inclusive.
         step: the step of its slider.
-        expert: whether the page folds it away under "Advanced".
-        visible: whether the page shows it at all (scripts always can set it).
+        local: whether it names something on this machine, or to fetch, so that visitors must not choose it: it is for
+            Python and the command line alone.
 
     Returns:
         A dataclass field.
     """
-    metadata = dict(label=label, info=info, minimum=minimum, maximum=maximum, step=step, expert=expert, visible=visible)
+    metadata = dict(label=label, info=info, minimum=minimum, maximum=maximum, step=step, local=local)
     return field(default=default, metadata=metadata)
 
 
@@ -52,7 +53,10 @@ class Settings:
     def __post_init__(self) -> None:
         """Check every field, and turn whole numbers into floats where a float is declared."""
         for f in fields(self):
-            object.__setattr__(self, f.name, _checked(f, getattr(self, f.name), choices(type(self), f.name)))
+            object.__setattr__(self, f.name, _checked(f, getattr(self, f.name), type(self)))
+
+
+S = TypeVar("S", bound=Settings)
 
 
 @cache
@@ -76,27 +80,52 @@ def defaults(cls: type[Settings]) -> dict[str, Any]:
     return {f.name: f.default for f in fields(cls) if f.default is not MISSING}
 
 
-def _checked(f: Field, value: Any, allowed: tuple[Any, ...]) -> Any:
-    if allowed:
+def resolved(settings: S, presets: Mapping[str, Mapping[str, Any]]) -> S:
+    """Fill in what the preset ``settings.preset`` says, wherever a setting has its default.
+
+    Args:
+        settings: an effect's settings, with a choice called ``preset``.
+        presets: values of settings by name, by preset; the first preset is empty: the defaults.
+    """
+    usual = defaults(type(settings))
+    chosen = presets[settings.preset]
+    return replace(settings, **{k: v for k, v in chosen.items() if getattr(settings, k) == usual[k]})
+
+
+def _checked(f: Field, value: Any, cls: type[Settings]) -> Any:
+    if allowed := choices(cls, f.name):
         if value not in allowed:
             raise BadInput(f"{f.name} must be one of {', '.join(map(str, allowed))}, not {value!r}.")
         return value
-    if isinstance(f.default, bool):
-        if not isinstance(value, bool):
-            raise BadInput(f"{f.name} must be true or false, not {value!r}.")
+    if isinstance(f.default, bool | str):
+        if not isinstance(value, type(f.default)):
+            wanted = "true or false" if isinstance(f.default, bool) else "a text"
+            raise BadInput(f"{f.name} must be {wanted}, not {value!r}.")
         return value
-    if isinstance(f.default, int | float):
-        wanted = type(f.default)
-        try:
-            number = wanted(value)
-        except (TypeError, ValueError, OverflowError):
-            raise BadInput(f"{f.name} must be a number, not {value!r}.") from None
-        if number != float(value):
-            raise BadInput(f"{f.name} must be a whole number, not {value!r}.")
-        low, high = f.metadata["minimum"], f.metadata["maximum"]
-        if (low is not None and not number >= low) or (high is not None and not number <= high):
-            raise BadInput(f"{f.name} must be between {low} and {high}, not {value!r}.")
-        return number
     if isinstance(f.default, tuple):
-        return tuple(value)
-    return value
+        item_type = get_args(kind(cls, f.name))[0]
+        items = [value] if isinstance(value, str) else value
+        if item_type is str:
+            if isinstance(items, list | tuple) and all(isinstance(item, str) for item in items):
+                return tuple(items)
+            raise BadInput(f"{f.name} must be a list of texts, not {value!r}.")
+        try:
+            return tuple(_number(f, item, item_type) for item in items)
+        except TypeError:
+            raise BadInput(f"{f.name} must be a list of numbers, not {value!r}.") from None
+    return _number(f, value, type(f.default))
+
+
+def _number(f: Field, value: Any, wanted: type) -> Any:
+    low, high = f.metadata["minimum"], f.metadata["maximum"]
+    low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
+    try:
+        number = wanted(value)
+        fine = number == value and math.isfinite(number) and low <= number <= high and not isinstance(value, bool)
+    except (TypeError, ValueError, OverflowError):
+        fine = False
+    if not fine:
+        bounds = [f"at least {low}"] * math.isfinite(low) + [f"at most {high}"] * math.isfinite(high)
+        whole = "a whole number" if wanted is int else "a number"
+        raise BadInput(f"{f.name} must be {', '.join([whole, *bounds])}, not {value!r}.")
+    return number

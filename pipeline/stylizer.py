@@ -10,7 +10,8 @@ Two layers are computed in a form that is equal in exact arithmetic, and faster 
 see ``upsample_conv`` and ``output_conv``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,8 @@ def transform(
         code: (N, 256) float32.
         tensors: the network's weights by name.
         dtype: what convolutions compute in; norm statistics are always float32.
-        rows: compute convolutions in strips of this many rows (even): the same numbers in less memory.
+        rows: compute in overlapping strips of this many rows (a multiple of ``MULTIPLE``), which gives the same
+            picture in less memory, as no more than two neighbouring layers exist at once; None: the whole picture.
 
     Returns:
         (N, H, W, 3) float32 in [0, 1].
@@ -62,88 +64,93 @@ def transform(
     def weight(name: str) -> Any:
         return ops.cast(tensors[f"{name}.kernel"], dtype)
 
-    def norm(x: Any, name: str) -> Any:
+    def norm(strips: list, name: str, relu: bool) -> list:
         affine = ops.matmul(code, tensors[f"{name}.norm.kernel"]) + tensors[f"{name}.norm.bias"]
         scale, shift = ops.split(affine, 2, axis=-1)
-        return instance_norm(x, 1 + scale, shift)
+        return instance_norm(strips, 1 + scale, shift, relu)
 
-    def conv(x: Any, name: str, stride: int = 1) -> Any:
+    def conv(strips: list, name: str, stride: int = 1, relu: bool = True) -> list:
         kernel = weight(name)
-        y = in_strips(lambda x: ops.conv(x, kernel, stride, padding="valid"), x, kernel.shape[0] // 2, "reflect", rows)
-        return norm(y, name)
+        blocks = with_margins(strips, kernel.shape[0] // 2, "reflect")
+        return norm([ops.conv(block, kernel, stride, padding="valid") for block in blocks], name, relu)
 
-    def expand(x: Any, name: str) -> Any:
+    def expand(strips: list, name: str) -> list:
         kernel = weight(name)
         # Reflecting the enlarged picture repeats the edge of the small one.
-        return norm(in_strips(lambda x: upsample_conv(x, kernel), x, 1, "symmetric", rows), name)
+        return norm([upsample_conv(block, kernel) for block in with_margins(strips, 1, "symmetric")], name, True)
 
-    x = ops.cast(2 * image - 1, dtype)
-    x = ops.relu(conv(x, "contract1"))
-    x = ops.relu(conv(x, "contract2", 2))
-    x = ops.relu(conv(x, "contract3", 2))
+    x = 2 * image - 1
+    x = [ops.cast(x[:, i : i + rows], dtype) for i in range(0, x.shape[1], rows)] if rows else [ops.cast(x, dtype)]
+    x = conv(x, "contract1")
+    x = conv(x, "contract2", 2)
+    x = conv(x, "contract3", 2)
     for i in range(1, RESIDUAL_BLOCKS + 1):
-        x = x + conv(ops.relu(conv(x, f"residual{i}a")), f"residual{i}b")
-    x = ops.relu(expand(x, "expand1"))
-    x = ops.relu(expand(x, "expand2"))
-    kernel = weight("output")
-    x = in_strips(lambda x: output_conv(x, kernel), x, kernel.shape[0] // 2, "reflect", rows)
-    return ops.sigmoid(ops.cast(x, "float32") + tensors["output.bias"])
+        y = conv(conv(x, f"residual{i}a"), f"residual{i}b", relu=False)
+        x = [a + b for a, b in zip(x, y, strict=True)]
+    x = expand(x, "expand1")
+    x = expand(x, "expand2")
+    kernel, bias = weight("output"), tensors["output.bias"]
+    blocks = with_margins(x, kernel.shape[0] // 2, "reflect")
+    x = [ops.sigmoid(ops.cast(output_conv(block, kernel), "float32") + bias) for block in blocks]
+    return ops.concatenate(x, axis=1)
 
 
-def in_strips(convolve: Callable[[Any], Any], x: Any, margin: int, mode: str, rows: int | None) -> Any:
-    """Pad a picture and convolve it, whole or in overlapping strips that give the same numbers.
+def with_margins(strips: list, margin: int, mode: str) -> Iterator:
+    """Yield each strip (N, h, W, C) with ``margin`` pixels around: its neighbours' rows, or padding at the edge.
 
     Args:
-        convolve: maps (N, h + 2 margin, w + 2 margin, C) to rows that depend on no others.
-        x: (N, H, W, C).
-        margin: pixels by which each strip sees its neighbours, and the picture is padded.
-        mode: how to pad, ``reflect`` or ``symmetric``.
-        rows: height of a strip, even; None: the whole picture at once.
+        strips: the rows of a picture, top to bottom, each at least ``margin`` high.
+        margin: how many pixels.
+        mode: how to pad at the picture's edge, ``reflect`` or ``symmetric``.
 
-    Returns:
-        What ``convolve`` returns for the whole padded picture.
+    Yields:
+        (N, h + 2 margin, W + 2 margin, C).
     """
     from keras import ops
 
-    def pad(x: Any, above: int, below: int) -> Any:
-        return ops.pad(x, [[0, 0], [above, below], [margin, margin], [0, 0]], mode=mode)
-
-    if rows is None:
-        return convolve(pad(x, margin, margin))
-    height = x.shape[1]
-    strips = []
-    for start in range(0, height, rows):
-        stop = min(height, start + rows)
-        first, last = max(0, start - margin), min(height, stop + margin)
-        strips.append(convolve(pad(x[:, first:last], margin - (start - first), margin - (last - stop))))
-    return ops.concatenate(strips, axis=1)
+    for i, strip in enumerate(strips):
+        above = [strips[i - 1][:, -margin:]] if i > 0 else []
+        below = [strips[i + 1][:, :margin]] if i + 1 < len(strips) else []
+        block = ops.concatenate([*above, strip, *below], axis=1) if above or below else strip
+        edges = [0 if above else margin, 0 if below else margin]
+        yield ops.pad(block, [[0, 0], edges, [margin, margin], [0, 0]], mode=mode)
 
 
-def instance_norm(x: Any, scale: Any, shift: Any) -> Any:
-    """Normalise (N, H, W, C) per picture and channel, then scale and shift by (N, C) float32; dtype kept."""
+def instance_norm(strips: list, scale: Any, shift: Any, relu: bool = False) -> list:
+    """Normalise a picture per channel, then scale and shift it.
+
+    Args:
+        strips: its rows, (N, h, W, C) each; replaced one by one, so that old and new never both exist whole.
+        scale: (N, C) float32.
+        shift: (N, C) float32.
+        relu: whether to set negative results to 0.
+
+    Returns:
+        The same list, of the same dtype.
+    """
     import keras
     from keras import ops
 
-    if keras.backend.backend() == "tensorflow" and x.shape[0] == 1:
+    activate = ops.relu if relu else lambda x: x
+    if keras.backend.backend() == "tensorflow" and len(strips) == 1 and strips[0].shape[0] == 1:
         # For one picture this is batch norm over (H, W), which TensorFlow has as one fused kernel: 3 times faster.
         import tensorflow as tf
 
-        empty = tf.zeros([0])
-        fused = tf.raw_ops.FusedBatchNormV3(
-            x=x,
-            scale=scale[0],
-            offset=shift[0],
-            mean=empty,
-            variance=empty,
-            epsilon=EPSILON,
-            is_training=True,
-        )
-        return fused.y
-    y = ops.cast(x, "float32")
-    mean = ops.mean(y, axis=(1, 2), keepdims=True)
-    variance = ops.mean(ops.square(y - mean), axis=(1, 2), keepdims=True)
+        norm = functools.partial(tf.raw_ops.FusedBatchNormV3, mean=tf.zeros([0]), variance=tf.zeros([0]))
+        strips[0] = activate(norm(x=strips[0], scale=scale[0], offset=shift[0], epsilon=EPSILON, is_training=True).y)
+        return strips
+
+    def average(function: Callable[[Any], Any]) -> Any:
+        sums = [ops.sum(function(ops.cast(x, "float32")), axis=(1, 2), keepdims=True) for x in strips]
+        return sum(sums) / ops.cast(sum(ops.shape(x)[1] for x in strips) * ops.shape(strips[0])[2], "float32")
+
+    mean = average(lambda x: x)
+    variance = average(lambda x: ops.square(x - mean))
     scale = scale[:, None, None] * ops.rsqrt(variance + EPSILON)
-    return ops.cast(y * scale + (shift[:, None, None] - mean * scale), x.dtype)
+    shift = shift[:, None, None] - mean * scale
+    for i, x in enumerate(strips):
+        strips[i] = activate(ops.cast(ops.cast(x, "float32") * scale + shift, x.dtype))
+    return strips
 
 
 # Along one axis, row 2i of a picture enlarged twice sees the small rows (i-1, i, i) through a kernel of three, and
@@ -202,11 +209,3 @@ def depth_to_space(x: Any) -> Any:
     n, h, w, c = x.shape
     x = ops.transpose(ops.reshape(x, (n, h, w, 2, 2, c // 4)), (0, 1, 3, 2, 4, 5))
     return ops.reshape(x, (n, 2 * h, 2 * w, c // 4))
-
-
-def mix_codes(codes: Any, shares: Sequence[float]) -> Any:
-    """Blend codes (N, 256) into one (1, 256) by shares that need not sum to 1."""
-    from keras import ops
-
-    shares = np.asarray(shares, np.float32)
-    return ops.matmul((shares / shares.sum())[None], codes)

@@ -3,7 +3,6 @@
 Backend-agnostic (``keras.ops``): the effects run it on TensorFlow, training on any Keras backend.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
@@ -44,7 +43,6 @@ def load(network: Network = "vgg16") -> Mapping[str, np.ndarray]:
         return weights.load("vgg16")
     if network != "vgg19":
         raise BadInput(f"A VGG network is vgg16 or vgg19, not {network!r}.")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
 
     try:
@@ -58,9 +56,12 @@ def load(network: Network = "vgg16") -> Mapping[str, np.ndarray]:
         block, i = name.removeprefix("relu").split("_")
         kernel, bias = model.get_layer(f"block{block}_conv{i}").get_weights()
         tensors |= {f"conv{block}_{i}.kernel": kernel, f"conv{block}_{i}.bias": bias}
-    # Keras's VGG-19 takes BGR - (103.939, 116.779, 123.68), in 0 … 255, and pads with zero after that. With
-    # y = (x - mean) / std its input is 255 std y, up to the 0.1 levels by which the two means differ.
-    tensors["conv1_1.kernel"] = tensors["conv1_1.kernel"][:, :, ::-1] * (255 * _STD)[:, None]
+    # Keras's VGG-19 takes BGR - (103.939, 116.779, 123.68), in 0 … 255. With y = (x - mean) / std that is, in RGB,
+    # 255 std y + shift; the constant moves into the bias (exact except where zeros pad the edge).
+    shift = 255 * _MEAN - np.array([123.68, 116.779, 103.939], np.float32)
+    kernel = tensors["conv1_1.kernel"][:, :, ::-1]
+    tensors["conv1_1.kernel"] = kernel * (255 * _STD)[:, None]
+    tensors["conv1_1.bias"] = tensors["conv1_1.bias"] + np.einsum("hwio,i->o", kernel, shift)
     return tensors
 
 

@@ -1,0 +1,57 @@
+"""Atelier: assembles the tabs and launches the page."""
+
+import os
+from importlib import import_module
+from pathlib import Path
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import gradio as gr  # noqa: E402  (reads the environment when imported)
+
+from pipeline import effects  # noqa: E402
+from ui.common import EXAMPLES, endpoint  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+DAY = 24 * 3600
+
+THEME = gr.themes.Base(
+    primary_hue=gr.themes.colors.orange,
+    neutral_hue=gr.themes.colors.stone,
+    radius_size=gr.themes.sizes.radius_md,
+    font=["system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+)
+LAUNCH = dict(
+    theme=THEME,
+    css_paths=[HERE / "ui" / "style.css"],
+    allowed_paths=[str(EXAMPLES)],
+    max_file_size="40mb",
+    ssr_mode=False,
+    mcp_server=True,
+    enable_monitoring=False,
+    run_history=False,
+    footer_links=["api", "settings"],
+)
+
+
+def build() -> gr.Blocks:
+    """Assemble the page: one tab and one endpoint per effect that can run here."""
+    with gr.Blocks(title="Atelier", analytics_enabled=False, delete_cache=(3600, DAY)) as page:
+        with gr.Row(elem_classes="masthead"):
+            gr.Markdown("# Atelier\nneural image effects", elem_classes="name")
+            gr.DeepLinkButton("Share", elem_classes="share")
+        with gr.Tabs():
+            for name, effect in effects().items():
+                with gr.Tab(effect.TITLE, id=name):
+                    import_module(f"ui.{name}").build()
+                    endpoint(name, effect)
+    return page.queue(max_size=32)
+
+
+if __name__ == "__main__":
+    page = build()
+    page.launch(prevent_thread_lock=True, **LAUNCH)
+    for effect in effects().values():
+        effect.warm_up()
+    page.block_thread()

@@ -1,0 +1,166 @@
+"""The app as its users meet it: through its API, and in a real browser."""
+
+import dataclasses
+import json
+from urllib.request import urlopen
+
+import pytest
+from gradio_client import handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from pipeline import effects
+
+from .conftest import CONTENT, STYLES, shoot
+
+PHOTO, WAVE, AUVERS = CONTENT / "chelsea.jpg", STYLES / "great_wave.jpg", STYLES / "auvers.jpg"
+
+
+def files(*paths):
+    return [handle_file(str(path)) for path in paths]
+
+
+def test_exactly_the_effects_are_endpoints_with_every_setting_by_keyword(client):
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {f"/{name}" for name in effects()}
+    for name, module in effects().items():
+        parameters = {p["parameter_name"]: p for p in endpoints[f"/{name}"]["parameters"]}
+        for field in dataclasses.fields(module.Settings):
+            if field.metadata["local"]:
+                assert field.name not in parameters
+                continue
+            default = parameters[field.name]["parameter_default"]
+            assert default == (list(field.default) if isinstance(field.default, tuple) else field.default)
+
+
+def test_fast_streams_a_preview_and_the_result(client):
+    job = client.submit(photo=files(PHOTO)[0], styles=files(WAVE), size=320, strength=0.9, api_name="/fast")
+    image, report = job.result(timeout=120)
+    assert Image.open(image).size == (320, 213)
+    assert report["iteration"] == report["total"] == 2 and "bundled engine" in report["note"]
+    previews = [Image.open(image).size for image, report in job.outputs() if report["iteration"] == 1]
+    assert previews == [(256, 170)]
+    recipe = json.loads(Image.open(image).text["atelier"])
+    assert recipe["settings"]["strength"] == 0.9
+
+
+def test_fast_mixes_styles(client):
+    kwargs = dict(photo=files(PHOTO)[0], size=128, api_name="/fast")
+    image, _ = client.predict(styles=files(WAVE, AUVERS), style_weights=[1, 3], **kwargs)
+    assert Image.open(image).size == (128, 85)
+
+
+def test_the_api_answers_bad_input_with_the_sentence(client, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(PHOTO.read_bytes()[:3000])
+    kwargs = dict(photo=files(PHOTO)[0], styles=files(WAVE), size=128)
+    for change, words in (
+        (dict(photo=files(broken)[0]), "damaged"),
+        (dict(styles=[]), "1 to 4 paintings"),
+        (dict(styles=files(WAVE, AUVERS), style_weights=[1]), "one share to each"),
+        (dict(style_weights=[-1]), "0 or more"),
+    ):
+        with pytest.raises(AppError, match=words):
+            client.predict(**(kwargs | change), api_name="/fast")
+
+
+def test_agents_find_the_effects_as_tools(url):
+    with urlopen(f"{url}/gradio_api/mcp/schema") as answer:
+        tools = json.load(answer)
+    assert {tool["name"].split("_")[-1] for tool in tools} >= set(effects())
+
+
+def wait_for_status(page, words, elem="#fast-status"):
+    page.wait_for_function(
+        "([e, w]) => document.querySelector(e).innerText.includes(w)", arg=[elem, words], timeout=60_000
+    )
+
+
+def shown(page, elem="#fast-result"):
+    return page.locator(f"{elem} img").last.get_attribute("src")
+
+
+def test_a_visitor_paints_a_photo(open_page, tmp_path):
+    page = open_page()
+    page.wait_for_selector("#fast-result img")
+    shoot(page, "fast-first-visit")
+    first = shown(page)
+
+    # one's own photo, and a painting out of the gallery: it paints at once
+    page.set_input_files("#fast-photo input[type=file]", str(CONTENT / "coffee.jpg"))
+    page.wait_for_function("() => document.querySelector('#fast-photo img')?.src.includes('coffee')")
+    page.locator("#fast-looks button.thumbnail-item").nth(6).click()
+    wait_for_status(page, "600x400 in ")
+    painted = shown(page)
+    assert painted != first
+    shoot(page, "fast-painted")
+
+    # the slider
+    slider = page.locator("#fast-strength input[type=range]")
+    slider.focus()
+    for _ in range(10):
+        slider.press("ArrowLeft")
+    slider.dispatch_event("pointerup")
+    page.wait_for_function("old => [...document.querySelectorAll('#fast-result img')].pop().src !== old", arg=painted)
+    wait_for_status(page, "600x400 in ")
+
+    # drag the line between before and after
+    line = page.get_by_test_id("slider").first
+    box = line.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 150, box["y"] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    assert line.bounding_box()["x"] < box["x"] - 100
+
+    with page.expect_download() as download:
+        page.locator("#fast-download").click()
+    saved = tmp_path / "saved.png"
+    download.value.save_as(saved)
+    image = Image.open(saved)
+    assert image.format == "PNG" and image.size == (600, 400)
+    assert json.loads(image.text["atelier"])["settings"]["strength"] == 0.5
+
+
+def test_an_example_runs_on_click_and_stop_stops(open_page):
+    page = open_page()
+    page.locator("#fast-examples button.thumbnail-item").nth(1).click()
+    wait_for_status(page, "451x300 in ")
+    before = shown(page)
+    page.locator("#fast-run").click()
+    page.locator("#fast-stop").click()
+    wait_for_status(page, "Stopped")
+    assert shown(page)  # the last picture stays
+    page.locator("#fast-run").click()  # and the next run is not blocked
+    wait_for_status(page, "451x300 in ")
+    assert before
+
+
+def test_what_the_user_must_do_is_said_on_the_page(open_page, tmp_path):
+    page = open_page()
+    page.wait_for_selector("#fast-photo img")
+    page.locator("#fast-photo button[aria-label='Remove Image']").click()
+    page.locator("#fast-run").click()
+    page.get_by_text("There is no photo").wait_for()
+    fake = tmp_path / "fake.jpg"
+    fake.write_text("not a picture")
+    page.set_input_files("#fast-photo input[type=file]", str(fake))
+    page.wait_for_function("() => document.querySelector('#fast-photo img')?.src.includes('fake')")
+    page.locator("#fast-run").click()
+    page.get_by_text("is not a picture that can be read").wait_for()
+
+
+@pytest.mark.parametrize("width, query", [(390, ""), (1280, "?__theme=dark"), (390, "?__theme=dark")])
+def test_phone_and_dark_mode(open_page, width, query):
+    page = open_page(query, width=width, height=844, has_touch=width < 500)
+    page.wait_for_selector("#fast-result img")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    dark = page.evaluate("document.body.classList.contains('dark')")
+    assert dark == bool(query)
+    tops = [page.locator(f"#fast-{e}").bounding_box()["y"] for e in ("photo", "strength", "run", "result", "looks")]
+    if width < 500:
+        assert tops == sorted(tops)
+    else:
+        result = page.locator("#fast-result").bounding_box()
+        assert result["y"] + result["height"] <= 844
+    shoot(page, f"fast-{width}{'-dark' if query else ''}")

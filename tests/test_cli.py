@@ -1,0 +1,64 @@
+import dataclasses
+import json
+
+import pytest
+from PIL import Image
+
+from pipeline import cli, effects
+
+from .conftest import CONTENT, STYLES
+
+PHOTO, WAVE, AUVERS = str(CONTENT / "chelsea.jpg"), str(STYLES / "great_wave.jpg"), str(STYLES / "auvers.jpg")
+
+
+def test_fast_writes_a_picture_with_its_recipe(tmp_path, capsys):
+    out = tmp_path / "out.png"
+    assert cli.main(["fast", PHOTO, WAVE, "-o", str(out), "--strength", "0.8", "--size", "128"]) == 0
+    image = Image.open(out)
+    assert image.size == (128, 85)
+    recipe = json.loads(image.text["atelier"])
+    assert recipe["effect"] == "fast" and recipe["settings"]["strength"] == 0.8
+    assert capsys.readouterr().out.startswith(f"{out}: 128x85 in ")
+
+
+def test_json_is_one_line_for_scripts(tmp_path, capsys):
+    out = tmp_path / "out.jpg"
+    argv = ["fast", PHOTO, WAVE, AUVERS, "--out", str(out), "--size", "128", "--style-weights", "1", "2", "--json"]
+    assert cli.main(argv) == 0
+    lines = capsys.readouterr().out.splitlines()
+    report = json.loads(lines[0])
+    assert len(lines) == 1 and report["out"] == str(out) and (report["width"], report["height"]) == (128, 85)
+
+
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        (["nothing.jpg", WAVE, "-o", "OUT/a.png"], "no file"),
+        ([PHOTO, WAVE, "-o", "OUT/a.png", "--strength", "7"], "strength"),
+        ([PHOTO, "-o", "OUT/a.png"], "1 to 4 paintings"),
+        ([PHOTO, WAVE, "-o", "OUT/none/a.png"], "no folder"),
+        ([PHOTO, WAVE, "-o", "OUT/a.docx"], "which format"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, argv, words):
+    assert cli.main(["fast", *[arg.replace("OUT", str(tmp_path)) for arg in argv]]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and words in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_setting_of_every_effect_is_an_option_with_its_explanation(capsys):
+    for name, module in effects().items():
+        with pytest.raises(SystemExit) as stop:
+            cli.main([name, "--help"])
+        assert stop.value.code == 0
+        text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+        for field in dataclasses.fields(module.Settings):
+            assert f"--{field.name.replace('_', '-')} " in text
+            assert " ".join(field.metadata["info"].split()[:3]) in text
+
+
+def test_wrong_usage_is_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["fast", PHOTO, WAVE])  # no --out
+    assert stop.value.code == 2

@@ -1,0 +1,135 @@
+"""What all tabs share: controls made from settings, running an effect, files for the browser, the API endpoint."""
+
+import dataclasses
+import inspect
+import itertools
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from pipeline import AtelierError, Step, images
+from pipeline.settings import Settings, choices
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+# One heavy computation at a time. The queue alone can't promise that: a stopped run gives its place in the queue back
+# before its last step has ended. A plain lock, because the steps of one run come from different threads.
+_BUSY = threading.Lock()
+HEAVY = dict(concurrency_limit=1, concurrency_id="heavy")
+# Events of the page itself: scripts have the endpoints, and the status line tells more than an overlay.
+QUIET = dict(show_progress="hidden", api_visibility="private")
+
+_folder = tempfile.TemporaryDirectory(prefix="atelier-")
+_serial = itertools.count()
+_KEEP = 64  # files of ours; Gradio copies each into its own cache as soon as it is yielded
+
+
+def picture(label: str, **kwargs: Any) -> gr.Image:
+    """Make an image input whose value is the path of the uploaded file, untouched.
+
+    ``pipeline.images`` reads it: so orientation, transparency and colour profile survive, and a file that is no picture
+    is refused with a sentence.
+    """
+    image = gr.Image(label=label, type="filepath", image_mode=None, **kwargs)
+    image.preprocess = lambda payload: payload.path if payload else None
+    return image
+
+
+def thumbnails(paths: Iterable[Path], label: str, columns: int, elem_id: str) -> gr.Gallery:
+    """Make a strip of pictures to click; listen to ``select``, whose event has the index."""
+    return gr.Gallery(
+        [(str(path), path.stem.replace("_", " ").capitalize()) for path in paths],
+        label=label,
+        columns=columns,
+        height="auto",
+        object_fit="cover",
+        allow_preview=False,
+        buttons=[],
+        interactive=False,
+        elem_id=elem_id,
+        elem_classes=["thumbnails", elem_id.partition("-")[2]],
+    )
+
+
+def control(cls: type[Settings], name: str, **kwargs: Any) -> gr.components.Component:
+    """Make the widget of one setting: label, explanation, range and default come from its declaration."""
+    field = next(f for f in dataclasses.fields(cls) if f.name == name)
+    meta, default = field.metadata, field.default
+    common = dict(label=meta["label"], info=meta["info"], interactive=True) | kwargs
+    if allowed := choices(cls, name):
+        return (gr.Radio if len(allowed) < 5 else gr.Dropdown)(choices=list(allowed), value=default, **common)
+    if isinstance(default, bool):
+        return gr.Checkbox(value=default, **common)
+    if isinstance(default, int | float):
+        low, high = meta["minimum"], meta["maximum"]
+        if low is None or high is None:
+            return gr.Number(value=default, precision=0 if isinstance(default, int) else None, **common)
+        return gr.Slider(low, high, value=default, step=meta["step"], **common)
+    if isinstance(default, tuple):
+        del common["info"]
+        return gr.JSON(value=list(default), **{k: v for k, v in common.items() if k != "interactive"})
+    return gr.Textbox(value=default, **common)
+
+
+def steps(run: Callable[[], Iterable[Step]]) -> Iterator[Step]:
+    """Run an effect alone on the machine; what the user can mend becomes a message on the page."""
+    with _BUSY:
+        try:
+            yield from run()
+        except AtelierError as error:
+            raise gr.Error(str(error), duration=10, print_exception=False) from error
+
+
+def file(image: Image.Image, ending: str = ".jpg", **recipe: Any) -> str:
+    """Save a picture for the browser and return its path."""
+    number = next(_serial)
+    folder = Path(_folder.name)
+    for old in folder.glob(f"{number - _KEEP}.*"):
+        old.unlink()
+    return str(images.save(image, folder / f"{number}{ending}", **recipe))
+
+
+def endpoint(name: str, module: ModuleType) -> None:
+    """Offer an effect to scripts as ``/name``: its pictures and settings by keyword, its steps as a stream.
+
+    Settings that are for this machine alone are left out: a visitor must not make the server open a path or an address.
+    Each message is the picture (PNG) and what is known about it. The widgets are never shown: they give the endpoint
+    its types, and check and fetch the files.
+    """
+    pictures = images.parameters(module.run)
+    names = [f.name for f in dataclasses.fields(module.Settings) if not f.metadata["local"]]
+
+    def call(*values: Any) -> Iterator[tuple[str, dict]]:
+        def run() -> Iterable[Step]:
+            for picture, count in pictures.items():
+                if count == "one" and given[picture] is None:
+                    raise images.BadInput(f"There is no {picture}: hand one over.")
+                if count == "several":
+                    given[picture] = given[picture] or []
+            return module.run(**given, settings=module.Settings(**chosen))
+
+        given = dict(zip(pictures, values, strict=False))
+        chosen = dict(zip(names, values[len(pictures) :], strict=True))
+        for step in steps(run):
+            report = dict(iteration=step.iteration, total=step.total, losses=dict(step.losses))
+            image = file(step.image, ".png", effect=name, settings=chosen)
+            yield image, report | dict(seconds=step.seconds, note=step.note)
+
+    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    call.__signature__ = inspect.Signature([inspect.Parameter(p, keyword) for p in [*pictures, *names]])
+    call.__doc__ = (module.__doc__ or "").partition("\n")[0]
+    call.__name__ = name
+    with gr.Column(visible=False):
+        inputs = [
+            gr.File(label=p, file_count="multiple") if count == "several" else picture(p)
+            for p, count in pictures.items()
+        ]
+        inputs += [control(module.Settings, n) for n in names]
+        outputs = [gr.Image(format="png", label="image"), gr.JSON(label="report")]
+        gr.Button().click(call, inputs, outputs, api_name=name, **HEAVY)

@@ -47,7 +47,6 @@ class Settings(Base):
         minimum=1.5,
         maximum=MAX_FLIP_DISTANCE,
         step=0.5,
-        expert=False,
     )
     balance: float = setting(
         0.0,
@@ -56,12 +55,11 @@ class Settings(Base):
         minimum=-1,
         maximum=1,
         step=0.1,
-        expert=False,
     )
     colours: Literal["both", "near", "far", "grey"] = setting(
-        "both", "Colours", "Whose colours: of both pictures, of one, or none.", expert=False
+        "both", "Colours", "Whose colours: of both pictures, of one, or none."
     )
-    swap: bool = setting(False, "Swap", "Exchange the near and the far picture.", expert=False)
+    swap: bool = setting(False, "Swap", "Exchange the near and the far picture.")
     size: int = setting(
         768,
         "Size",

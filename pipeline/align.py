@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.optimize
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from .errors import BadInput
 
@@ -154,3 +154,16 @@ def warp(image: Image.Image, matrix: np.ndarray, background: Image.Image) -> Ima
     drawn = image.transform(frame, method, inverse, Image.Resampling.BILINEAR)
     covered = Image.new("L", image.size, 255).transform(frame, method, inverse)
     return Image.composite(drawn, background, covered)
+
+
+def numbered(image: Image.Image, marks: np.ndarray) -> Image.Image:
+    """Return a copy of a picture (mode RGB) with its points, (x, y) in pixels, shape (n, 2), marked 1, 2, 3 …."""
+    shown = image.copy()
+    draw = ImageDraw.Draw(shown)
+    radius = max(4, max(shown.size) / 100)
+    for number, (x, y) in enumerate(marks, 1):
+        draw.circle((x, y), radius + 2, outline="black", width=2)
+        draw.circle((x, y), radius, outline="white", width=2)
+        spot = (x + 1.8 * radius, y)
+        draw.text(spot, str(number), "white", anchor="lm", stroke_width=2, stroke_fill="black", font_size=3 * radius)
+    return shown

@@ -7,12 +7,12 @@ high-pass of the other; that is the solver ``classic``.
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from . import align, colour, distance, hybrid_solvers, images
 from .blur import Border, blur, gaussian_kernel
@@ -20,7 +20,7 @@ from .errors import BadInput
 from .hybrid_solvers import Iterates, Objective
 from .images import ImageSource
 from .settings import Settings as Base
-from .settings import setting
+from .settings import resolved, setting
 from .step import Step
 
 TITLE = "Hybrid"
@@ -36,10 +36,37 @@ BALANCE_BASE = 5.0
 MAX_FLIP_DISTANCE = 16
 
 
+# What a preset does not mention keeps its default.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "walk away": {},
+    "a few steps back": dict(flip_distance=4),
+    "across the room": dict(flip_distance=10),
+    "in grey": dict(colours="grey"),
+    "classic": dict(solver="classic"),
+    "as in the article": dict(
+        size=512,
+        solver="descent",
+        start="grey",
+        stop_at_best=False,
+        headroom=False,
+        sigma=3,
+        kernel_size=15,
+        m_precise=0.1,
+        border="black",
+        learning_rate=0.3,
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Settings(Base):
     """What a user can choose; the defaults are those of page, command line and API alike."""
 
+    preset: Literal[tuple(PRESETS)] = setting(
+        next(iter(PRESETS)),
+        "Preset",
+        "Sets of values; settings that are not at their default are left alone.",
+    )
     flip_distance: float = setting(
         6.0,
         "Flip distance",
@@ -176,30 +203,6 @@ class Settings(Base):
     )
 
 
-PRESETS = {
-    "Walk away": Settings(),
-    "A few steps back": Settings(flip_distance=4),
-    "Across the room": Settings(flip_distance=10),
-    "In grey": Settings(colours="grey"),
-    "Classic": Settings(solver="classic"),
-    "As in the article": Settings(
-        size=512,
-        solver="descent",
-        start="grey",
-        stop_at_best=False,
-        steps=200,
-        headroom=False,
-        sigma=3,
-        kernel_size=15,
-        m_precise=0.1,
-        m_blurred=1,
-        gamma=2.2,
-        border="black",
-        learning_rate=0.3,
-    ),
-}
-
-
 def combine(near: ImageSource, far: ImageSource, **options: Any) -> Image.Image:
     """Return a picture that shows one picture from close by and another from afar.
 
@@ -233,7 +236,7 @@ def run(near: ImageSource, far: ImageSource, settings: Settings | None = None) -
     Raises:
         BadInput: a picture can't be used, points do not align, or the weights leave no flip distance.
     """
-    settings = settings or Settings()
+    settings = resolved(settings or Settings(), PRESETS)
     started = time.perf_counter()
     objective, closed = _problem(aligned(near, far, settings), settings)
     iterates = _iterates(objective, closed, settings)
@@ -268,17 +271,7 @@ class Aligned:
 
     def overlay(self) -> Image.Image:
         """Return both half and half, with the marks numbered."""
-        shown = Image.blend(self.near, self.far, 0.5)
-        draw = ImageDraw.Draw(shown)
-        radius = max(4, max(shown.size) / 100)
-        for number, (x, y) in enumerate(self.marks, 1):
-            draw.circle((x, y), radius + 2, outline="black", width=2)
-            draw.circle((x, y), radius, outline="white", width=2)
-            spot = (x + 1.8 * radius, y)
-            draw.text(
-                spot, str(number), "white", anchor="lm", stroke_width=2, stroke_fill="black", font_size=3 * radius
-            )
-        return shown
+        return align.numbered(Image.blend(self.near, self.far, 0.5), self.marks)
 
 
 def aligned(near: ImageSource, far: ImageSource, settings: Settings | None = None) -> Aligned:
@@ -290,7 +283,7 @@ def aligned(near: ImageSource, far: ImageSource, settings: Settings | None = Non
     Raises:
         BadInput: a picture can't be used, or the points can't be aligned by.
     """
-    settings = settings or Settings()
+    settings = resolved(settings or Settings(), PRESETS)
     inputs = [(images.load(near), settings.near_points), (images.load(far), settings.far_points)]
     (first, targets), (second, matching) = reversed(inputs) if settings.swap else inputs
     matching, targets = align.points(matching, second.size), align.points(targets, first.size)
@@ -376,7 +369,7 @@ def score(
     Returns:
         The scores, and a sentence: what they say, and what to change where a test fails.
     """
-    settings = settings or Settings()
+    settings = resolved(settings or Settings(), PRESETS)
     pair = aligned(near, far, settings)
     scores = distance.score(result, pair.near, pair.far)
     return scores, _advice(scores, settings)
@@ -405,7 +398,7 @@ def spectra(
     result: Image.Image, near: ImageSource, far: ImageSource, settings: Settings | None = None
 ) -> list[Image.Image]:
     """Return the spectra of the near picture, the far one and the result, with the crossover as a circle."""
-    settings = settings or Settings()
+    settings = resolved(settings or Settings(), PRESETS)
     pair = aligned(near, far, settings)
     cutoff = crossover(settings, max(result.size))
     return [distance.spectrum(image, cutoff) for image in (pair.near, pair.far, result)]

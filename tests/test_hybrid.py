@@ -146,7 +146,7 @@ def test_the_preset_is_the_articles_descent_loss_by_loss():
     near, far = picture(smooth(0, 48, 64)), picture(smooth(1, 48, 64))
     article = Article(*(images.to_array(p).transpose(2, 0, 1) for p in (near, far)), 3, 15, 0.1, 1.0)
     logits = np.zeros((3, 48, 64))
-    steps = list(hybrid.run(near, far, hybrid.PRESETS["As in the article"]))
+    steps = list(hybrid.run(near, far, Settings(preset="as in the article")))
     assert [s.iteration for s in steps] == list(range(1, 201))
     for step in steps:
         losses, u, logits = article.step(logits, 0.3)
@@ -474,11 +474,20 @@ def test_spectra_and_overlay_show_every_picture():
 # The effect as a whole
 
 
-@pytest.mark.parametrize("name", [n for n in hybrid.PRESETS if n != "As in the article"])
+@pytest.mark.parametrize("name", hybrid.PRESETS)
 def test_every_preset_makes_a_picture(name):
-    *_, last = hybrid.run(picture(smooth(1)), picture(smooth(2)), hybrid.PRESETS[name])
+    *_, last = hybrid.run(picture(smooth(1)), picture(smooth(2)), Settings(preset=name, steps=5))
     assert last.image.mode == "RGB" and last.image.size == (48, 60)
     assert set(last.losses) == {"total", "precise", "blurred"} and "48x60" in last.note
+
+
+def test_a_preset_leaves_what_the_user_chose_and_holds_for_the_scores_too():
+    near, far = picture(smooth(1)), picture(smooth(2))
+    steps = list(hybrid.run(near, far, Settings(preset="as in the article", steps=3)))
+    assert steps[-1].total == 3 and "descent" in steps[-1].note
+    article = hybrid.spectra(steps[-1].image, near, far, Settings(preset="as in the article"))
+    usual = hybrid.spectra(steps[-1].image, near, far)
+    assert not np.array_equal(article[0], usual[0])  # its circle is elsewhere
 
 
 @pytest.mark.parametrize("solver", ["fista", "adam", "descent"])

@@ -3,9 +3,11 @@
 import dataclasses
 import inspect
 import itertools
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -79,20 +81,31 @@ def control(cls: type[Settings], name: str, **kwargs: Any) -> gr.components.Comp
 
 def steps(run: Callable[[], Iterable[Step]]) -> Iterator[Step]:
     """Run an effect alone on the machine; what the user can mend becomes a message on the page."""
-    with _BUSY:
-        try:
-            yield from run()
-        except AtelierError as error:
-            raise gr.Error(str(error), duration=10, print_exception=False) from error
+    with _BUSY, told():
+        yield from run()
 
 
-def file(image: Image.Image, ending: str = ".jpg", **recipe: Any) -> str:
-    """Save a picture for the browser and return its path."""
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell the visitor, by a message on the page, what is wrong and can be mended."""
+    try:
+        yield
+    except AtelierError as error:
+        raise gr.Error(str(error), duration=10, print_exception=False) from error
+
+
+def place(name: str) -> Path:
+    """Return a path where a file for the browser can be written; it is downloaded under this name."""
     number = next(_serial)
-    folder = Path(_folder.name)
-    for old in folder.glob(f"{number - _KEEP}.*"):
-        old.unlink()
-    return str(images.save(image, folder / f"{number}{ending}", **recipe))
+    shutil.rmtree(Path(_folder.name, str(number - _KEEP)), ignore_errors=True)
+    folder = Path(_folder.name, str(number))
+    folder.mkdir()
+    return folder / name
+
+
+def file(image: Image.Image, ending: str = ".jpg", *, name: str = "atelier", **recipe: Any) -> str:
+    """Save a picture for the browser and return its path."""
+    return str(images.save(image, place(name + ending), **recipe))
 
 
 def endpoint(name: str, module: ModuleType) -> None:

@@ -160,7 +160,7 @@ def numbered(image: Image.Image, marks: np.ndarray) -> Image.Image:
     """Return a copy of a picture (mode RGB) with its points, (x, y) in pixels, shape (n, 2), marked 1, 2, 3 …."""
     shown = image.copy()
     draw = ImageDraw.Draw(shown)
-    radius = max(4, max(shown.size) / 100)
+    radius = max(4, max(shown.size) / 70)
     for number, (x, y) in enumerate(marks, 1):
         draw.circle((x, y), radius + 2, outline="black", width=2)
         draw.circle((x, y), radius, outline="white", width=2)

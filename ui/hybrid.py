@@ -24,12 +24,12 @@ FINISHED = (
 )
 MAIN = ("flip_distance", "balance", "colours", "size")
 ALIGN = ("flip", "nudge_x", "nudge_y", "zoom", "frame")
-ADVANCED = (
+EXPERT = (
     *("solver", "start", "steps", "stop_at_best", "headroom", "sigma", "kernel_size", "m_precise", "m_blurred"),
     *("gamma", "border", "learning_rate", "low_cutoff", "high_cutoff"),
 )
-CONTROLS = (*MAIN, *ADVANCED, *ALIGN)
-LOOK = (*MAIN, *ADVANCED)  # what a preset sets
+CONTROLS = (*MAIN, *EXPERT, *ALIGN)
+LOOK = (*MAIN, *EXPERT)  # what a preset sets
 
 MAX_POINTS = 3
 VIEW_SIDE = 800  # of the pictures to click on, in pixels
@@ -45,7 +45,7 @@ def build() -> None:
     first_near, first_far, *first_points = _example(0)
     first = dict(image=images.load(finished[0]), near=first_near, far=first_far)
     first["settings"] = Settings(near_points=first_points[0], far_points=first_points[1])
-    first_strip, first_scores, first_spectra = _see(first)
+    first_strip, first_scores, first_spectra, *_ = _see(first)
     first_views = _aligning(first_near, first_far, *first_points, *(defaults(Settings)[name] for name in ALIGN))
     chosen: dict[str, gr.components.Component] = {}
 
@@ -73,8 +73,11 @@ def build() -> None:
                 for name in ALIGN:
                     add(name)
             with gr.Accordion("Advanced", open=False, elem_id="hybrid-advanced", elem_classes="advanced"):
-                for name in (*MAIN[2:], *ADVANCED):
+                for name in MAIN[2:]:
                     add(name)
+                with gr.Accordion("Expert", open=False, elem_id="hybrid-expert"):
+                    for name in EXPERT:
+                        add(name)
             with gr.Row(elem_classes="actions"):
                 go = gr.Button("Run", variant="primary", elem_id="hybrid-run")
                 stop = gr.Button("Stop", elem_id="hybrid-stop")
@@ -134,9 +137,10 @@ def build() -> None:
     at_once = dict(queue=False) | QUIET
     run = dict(inputs=[*pictures, *(chosen[name] for name in CONTROLS)], outputs=[result, status, download, last])
     run |= dict(trigger_mode="always_last") | TURNS | QUIET
-    see = dict(fn=_see, inputs=last, outputs=[strip, scores, spectra]) | TURNS | QUIET
+    see = dict(fn=_see, inputs=last, outputs=[strip, scores, spectra, zoom, download_zoom]) | TURNS | QUIET
     aligning = dict(fn=_aligning, inputs=[*pictures, *(chosen[name] for name in ALIGN)])
-    aligning |= dict(outputs=[near_view, far_view, overlay, hint], trigger_mode="always_last") | at_once
+    # Queued, as errors outside the queue don't reach the page.
+    aligning |= dict(outputs=[near_view, far_view, overlay, hint], trigger_mode="always_last") | TURNS | QUIET
 
     def pick_example(event: gr.SelectData) -> list:
         return [*_example(event.index), *_look(next(iter(PRESETS))), *(defaults(Settings)[name] for name in ALIGN)]
@@ -200,16 +204,24 @@ def _settings(near_points: Sequence[float], far_points: Sequence[float], **optio
     return Settings(near_points=near_points[:paired], far_points=far_points[:paired], **options)
 
 
+# Gradio empties the outputs of a generator that yields nothing.
+NOTHING = (gr.skip(),) * 4
+
+
 def _live(near: str | None, far: str | None, *values: Any) -> Iterator:
     """Run, unless a picture is still to come."""
     if near and far:
         yield from _run(near, far, *values)
+    else:
+        yield NOTHING
 
 
 def _paired(near: str | None, far: str | None, near_points: Sequence, far_points: Sequence, *values: Any) -> Iterator:
     """Run, unless a point is still to come."""
     if len(near_points) == len(far_points) != 2:
         yield from _live(near, far, near_points, far_points, *values)
+    else:
+        yield NOTHING
 
 
 def _run(near: str | None, far: str | None, near_points: Sequence, far_points: Sequence, *values: Any) -> Iterator:
@@ -241,8 +253,8 @@ def _stopped(last: dict) -> tuple[str, str, str]:
     return png, "Stopped: this is the picture so far.", png
 
 
-def _see(last: dict) -> tuple[str, str, list]:
-    """Return the strip, the scores as badges, and the spectra."""
+def _see(last: dict) -> tuple[str, str, list, dict, dict]:
+    """Return the strip, the scores as badges, and the spectra; an animation of the picture before goes."""
     with told():
         given = [last[key] for key in ("image", "near", "far", "settings")]
         scores, sentence = hybrid.score(*given)
@@ -257,7 +269,8 @@ def _see(last: dict) -> tuple[str, str, list]:
         for passes, where, what, likeness in badges
     )
     html = f'<div class="badges">{shown}</div><p>{sentence}</p>'
-    return file(distance.strip(last["image"])), html, [(file(image), caption) for image, caption in spectra]
+    hidden = gr.update(visible=False)
+    return file(distance.strip(last["image"])), html, [(file(image), name) for image, name in spectra], hidden, hidden
 
 
 def _animate(last: dict) -> tuple[dict, dict]:

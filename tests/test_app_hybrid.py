@@ -45,9 +45,14 @@ def slide(page, name, key, times):
 
 
 def wait_for_new(page, old, elem=RESULT):
+    """Wait for another picture; one on its way (JPEG) is no result yet."""
+    unfinished = ".jpg" if elem == RESULT else "none"
     page.wait_for_function(
-        "([e, old]) => { const i = document.querySelector(e + ' img'); return i && i.src !== old; }",
-        arg=[elem, old],
+        """([e, old, unfinished]) => {
+            const src = document.querySelector(e + ' img')?.src;
+            return src && src !== old && !src.endsWith(unfinished);
+        }""",
+        arg=[elem, old, unfinished],
         timeout=60_000,
     )
     return shown(page, elem)

@@ -135,47 +135,62 @@ def build() -> None:
     near_points, far_points, last = gr.State(first_points[0]), gr.State(first_points[1]), gr.State(first)
     pictures = [near, far, near_points, far_points]
     at_once = dict(queue=False) | QUIET
-    run = dict(inputs=[*pictures, *(chosen[name] for name in CONTROLS)], outputs=[result, status, download, last])
-    run |= dict(trigger_mode="always_last") | TURNS | QUIET
+    # Whatever calls for a new picture counts this up, and ends the run before: one event runs, one can be stopped.
+    runs = gr.State(0)
+    running = runs.change(
+        _run,
+        [*pictures, *(chosen[name] for name in CONTROLS)],
+        [result, status, download, last],
+        trigger_mode="always_last",
+        **TURNS,
+        **QUIET,
+    )
     see = dict(fn=_see, inputs=last, outputs=[strip, scores, spectra, zoom, download_zoom]) | TURNS | QUIET
+    running.success(**see)
+    # Queued, as a change of state is only told there; nobody waits.
+    again = dict(outputs=runs, cancels=running, trigger_mode="multiple", concurrency_limit=None) | QUIET
+    if_pictures = dict(fn=_count_if_pictures, inputs=[runs, near, far]) | again
     aligning = dict(fn=_aligning, inputs=[*pictures, *(chosen[name] for name in ALIGN)])
     # Queued, as errors outside the queue don't reach the page.
-    aligning |= dict(outputs=[near_view, far_view, overlay, hint], trigger_mode="always_last") | TURNS | QUIET
+    aligning |= dict(outputs=[near_view, far_view, overlay, hint], trigger_mode="multiple") | TURNS | QUIET
+
+    def pick_look(event: gr.SelectData) -> list:
+        return _look(event.value)
 
     def pick_example(event: gr.SelectData) -> list:
-        return [*_example(event.index), *_look(next(iter(PRESETS))), *(defaults(Settings)[name] for name in ALIGN)]
+        usual = next(iter(PRESETS))
+        return [*_example(event.index), usual, *_look(usual), *(defaults(Settings)[name] for name in ALIGN)]
 
     def touched(component: gr.components.Component) -> Any:
-        return component.release if isinstance(component, gr.Slider) else component.input
+        if isinstance(component, gr.Slider):
+            return component.release
+        # The input event of a dropdown comes twice, and when its value is set by the page too.
+        return component.select if isinstance(component, gr.Dropdown) else component.input
 
-    # What replaces pictures or points shows its marks first, then runs.
-    arrivals = [
+    # What replaces pictures or points shows its marks first.
+    for arrival in (
         gr.on([near.input, far.input], lambda: ((), ()), None, [near_points, far_points], **at_once),
         clear.click(lambda: ((), ()), None, [near_points, far_points], **at_once),
         near_view.select(_click, [near_view, near_points], near_points, **at_once),
         far_view.select(_click, [far_view, far_points], far_points, **at_once),
         swap.click(lambda a, b, p, q: (b, a, q, p), pictures, pictures, **at_once),
-        examples.select(pick_example, None, [*pictures, *(chosen[name] for name in (*LOOK, *ALIGN))], **at_once),
-    ]
-    # A set blur or weight would leave the main controls without effect.
-    freed = [
-        chosen["flip_distance"].release(
-            None, None, [chosen["sigma"], chosen["kernel_size"]], js="() => [0, 0]", **QUIET
+        examples.select(
+            pick_example, None, [*pictures, preset, *(chosen[name] for name in (*LOOK, *ALIGN))], **at_once
         ),
+    ):
+        arrival.success(**aligning).success(_count_if_complete, [runs, *pictures], **again)
+    # A set blur or weight would leave the main controls without effect.
+    blur = [chosen["sigma"], chosen["kernel_size"]]
+    for change in (
+        chosen["flip_distance"].release(None, None, blur, js="() => [0, 0]", **QUIET),
         chosen["balance"].release(None, None, chosen["m_precise"], js="() => 0", **QUIET),
-        preset.input(_look, preset, [chosen[name] for name in LOOK], **at_once),
-    ]
-    plain = [touched(chosen[name]) for name in CONTROLS if name not in ("flip_distance", "balance")]
-    runs = [
-        go.click(_run, **run),
-        gr.on(plain, _live, **run),
-        *(event.success(_live, **run) for event in freed),
-        *(event.success(**aligning).success(_paired, **run) for event in arrivals),
-    ]
-    for event in runs:
-        event.success(**see)
+        preset.select(pick_look, None, [chosen[name] for name in LOOK], **at_once),
+    ):
+        change.success(**if_pictures)
+    gr.on([touched(chosen[name]) for name in CONTROLS if name not in ("flip_distance", "balance")], **if_pictures)
     gr.on([touched(chosen[name]) for name in ALIGN], **aligning)
-    stop.click(_stopped, last, [result, status, download], cancels=runs, **at_once).success(**see)
+    go.click(_count, runs, **again)
+    stop.click(_stopped, last, [result, status, download], cancels=running, **at_once).success(**see)
     animate.click(_animate, last, [zoom, download_zoom], **TURNS, **QUIET)
     counting = [chosen[name] for name in ("flip_distance", "balance", "low_cutoff", "high_cutoff")]
     chosen["solver"].change(_what_counts, chosen["solver"], counting, **at_once)
@@ -204,24 +219,19 @@ def _settings(near_points: Sequence[float], far_points: Sequence[float], **optio
     return Settings(near_points=near_points[:paired], far_points=far_points[:paired], **options)
 
 
-# Gradio empties the outputs of a generator that yields nothing.
-NOTHING = (gr.skip(),) * 4
+def _count(runs: int) -> int:
+    return runs + 1
 
 
-def _live(near: str | None, far: str | None, *values: Any) -> Iterator:
-    """Run, unless a picture is still to come."""
-    if near and far:
-        yield from _run(near, far, *values)
-    else:
-        yield NOTHING
+def _count_if_complete(
+    runs: int, near: str | None, far: str | None, near_points: Sequence, far_points: Sequence
+) -> int:
+    """Wait for a picture, or a point, that is still to come."""
+    return runs + bool(near and far and len(near_points) == len(far_points) != 2)
 
 
-def _paired(near: str | None, far: str | None, near_points: Sequence, far_points: Sequence, *values: Any) -> Iterator:
-    """Run, unless a point is still to come."""
-    if len(near_points) == len(far_points) != 2:
-        yield from _live(near, far, near_points, far_points, *values)
-    else:
-        yield NOTHING
+def _count_if_pictures(runs: int, near: str | None, far: str | None) -> int:
+    return runs + bool(near and far)
 
 
 def _run(near: str | None, far: str | None, near_points: Sequence, far_points: Sequence, *values: Any) -> Iterator:

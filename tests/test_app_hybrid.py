@@ -177,12 +177,14 @@ def test_the_articles_descent_streams_and_stop_keeps_the_last_picture(open_tab, 
     wait_for_status(page, "Stopped", STATUS)
     kept = saved(page, tmp_path / "kept.png")
     settings = json.loads(kept.text["atelier"])["settings"]
-    assert settings["solver"] == "descent" and settings["learning_rate"] == 0.3 and kept.size == (451, 300)
+    assert settings["solver"] == "descent" and settings["sigma"] == 3 and kept.size == (451, 300)
     stopped = shown(page)
     page.wait_for_timeout(1500)
     assert shown(page) == stopped and "Stopped" in page.locator(STATUS).inner_text()
 
-    choose(page, "classic")  # and the next run is not blocked
+    page.locator("#hybrid-run").click()  # the next run is not blocked
+    wait_for_status(page, "Step ", STATUS)
+    choose(page, "classic")  # and gives way to a change
     wait_for_status(page, "classic", STATUS)
     assert page.locator("#hybrid-flip-distance input[type=range]").is_disabled()
 

@@ -135,20 +135,22 @@ def build() -> None:
     near_points, far_points, last = gr.State(first_points[0]), gr.State(first_points[1]), gr.State(first)
     pictures = [near, far, near_points, far_points]
     at_once = dict(queue=False) | QUIET
-    # Whatever calls for a new picture counts this up, and ends the run before: one event runs, one can be stopped.
+    # Whatever calls for a new picture counts this up: one event does all runs.
     runs = gr.State(0)
+    # The session's newest run is the one that goes on. Gradio could only keep a newer one waiting, or lose it.
+    newest = gr.State({})
     running = runs.change(
         _run,
-        [*pictures, *(chosen[name] for name in CONTROLS)],
+        [newest, *pictures, *(chosen[name] for name in CONTROLS)],
         [result, status, download, last],
-        trigger_mode="always_last",
+        trigger_mode="multiple",
         **TURNS,
         **QUIET,
     )
     see = dict(fn=_see, inputs=last, outputs=[strip, scores, spectra, zoom, download_zoom]) | TURNS | QUIET
     running.success(**see)
     # Queued, as a change of state is only told there; nobody waits.
-    again = dict(outputs=runs, cancels=running, trigger_mode="multiple", concurrency_limit=None) | QUIET
+    again = dict(outputs=runs, trigger_mode="multiple", concurrency_limit=None) | QUIET
     if_pictures = dict(fn=_count_if_pictures, inputs=[runs, near, far]) | again
     aligning = dict(fn=_aligning, inputs=[*pictures, *(chosen[name] for name in ALIGN)])
     # Queued, as errors outside the queue don't reach the page.
@@ -179,18 +181,16 @@ def build() -> None:
         ),
     ):
         arrival.success(**aligning).success(_count_if_complete, [runs, *pictures], **again)
-    # A set blur or weight would leave the main controls without effect.
+    # A set blur or weight would leave the main controls without effect. Not on release, which a slider also tells when
+    # a menu that lay over it closes.
     blur = [chosen["sigma"], chosen["kernel_size"]]
-    for change in (
-        chosen["flip_distance"].release(None, None, blur, js="() => [0, 0]", **QUIET),
-        chosen["balance"].release(None, None, chosen["m_precise"], js="() => 0", **QUIET),
-        preset.select(pick_look, None, [chosen[name] for name in LOOK], **at_once),
-    ):
-        change.success(**if_pictures)
-    gr.on([touched(chosen[name]) for name in CONTROLS if name not in ("flip_distance", "balance")], **if_pictures)
+    chosen["flip_distance"].input(None, None, blur, js="() => [0, 0]", **QUIET)
+    chosen["balance"].input(None, None, chosen["m_precise"], js="() => 0", **QUIET)
+    preset.select(pick_look, None, [chosen[name] for name in LOOK], **at_once).success(**if_pictures)
+    gr.on([touched(chosen[name]) for name in CONTROLS], **if_pictures)
     gr.on([touched(chosen[name]) for name in ALIGN], **aligning)
     go.click(_count, runs, **again)
-    stop.click(_stopped, last, [result, status, download], cancels=running, **at_once).success(**see)
+    stop.click(_stopped, [newest, last], [result, status, download], cancels=running, **at_once).success(**see)
     animate.click(_animate, last, [zoom, download_zoom], **TURNS, **QUIET)
     counting = [chosen[name] for name in ("flip_distance", "balance", "low_cutoff", "high_cutoff")]
     chosen["solver"].change(_what_counts, chosen["solver"], counting, **at_once)
@@ -234,8 +234,11 @@ def _count_if_pictures(runs: int, near: str | None, far: str | None) -> int:
     return runs + bool(near and far)
 
 
-def _run(near: str | None, far: str | None, near_points: Sequence, far_points: Sequence, *values: Any) -> Iterator:
-    """Turn the widgets' values into settings, and steps into what the page shows."""
+def _run(
+    newest: dict, near: str | None, far: str | None, near_points: Sequence, far_points: Sequence, *values: Any
+) -> Iterator:
+    """Turn the widgets' values into settings, and steps into what the page shows, until another run begins."""
+    this = newest["run"] = object()
     with told():
         for given, name in ((near, "near"), (far, "far")):
             if given is None:
@@ -243,6 +246,9 @@ def _run(near: str | None, far: str | None, near_points: Sequence, far_points: S
         settings = _settings(near_points, far_points, **dict(zip(CONTROLS, values, strict=True)))
         shown = 0.0
         for step in hybrid.run(near, far, settings):
+            if newest.get("run") is not this:
+                yield (gr.skip(),) * 4  # Gradio empties the outputs of a generator that yields nothing
+                return
             last = dict(image=step.image, near=near, far=far, settings=settings)
             if step.seconds > shown + PAUSE:
                 shown = step.seconds
@@ -257,8 +263,9 @@ def _png(last: dict) -> str:
     return file(last["image"], ".png", name="hybrid", effect="hybrid", settings=dataclasses.asdict(last["settings"]))
 
 
-def _stopped(last: dict) -> tuple[str, str, str]:
-    """Keep the last picture as the result."""
+def _stopped(newest: dict, last: dict) -> tuple[str, str, str]:
+    """End the run, and keep its last picture as the result."""
+    newest.clear()
     png = _png(last)
     return png, "Stopped: this is the picture so far.", png
 

@@ -15,7 +15,7 @@ from .step import Step
 
 __all__ = ["EFFECTS", "AtelierError", "BadInput", "Step", "Unreachable", "WeightsError", "effect", "effects"]
 
-EFFECTS = ("fast", "pixel")
+EFFECTS = ("fast", "hybrid", "pixel")
 
 
 def effect(name: str) -> ModuleType:

@@ -15,7 +15,7 @@ from .step import Step
 
 __all__ = ["EFFECTS", "AtelierError", "BadInput", "Step", "Unreachable", "WeightsError", "effect", "effects"]
 
-EFFECTS = ("fast",)
+EFFECTS = ("fast", "gatys")
 
 
 def effect(name: str) -> ModuleType:

@@ -94,12 +94,17 @@ class LBFGS:
         return x + step, replace(self, last=(x, value, gradient), pairs=pairs)
 
     def resized(self, resize: Resize) -> Self:
-        """Enlarge the pairs: they are the curvature of what both sizes have in common.
+        """Enlarge the last pair, whose curvature sets the length of the next step; older ones are found anew.
 
-        The loss is a mean over pixels, so a pixel's gradient falls as their number grows.
+        The loss is a mean over pixels, so the gradient at each pixel falls as their number grows.
         """
-        pairs = tuple((resize(s), resize(y) * np.float32(y.size / resize(y).size)) for s, y in self.pairs)
-        return replace(self, last=None, pairs=tuple((s, y) for s, y in pairs if _dot(s, y) > 1e-10 * _dot(y, y)))
+        pairs = []
+        for step, change in self.pairs[-1:]:
+            step, larger = resize(step), resize(change)
+            change = larger * np.float32(change.size / larger.size)
+            if _dot(step, change) > 0:
+                pairs.append((step, change))
+        return replace(self, last=None, pairs=tuple(pairs))
 
 
 @dataclass(frozen=True)

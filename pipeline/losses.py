@@ -114,7 +114,7 @@ def trace_root(matrix: Any) -> Any:
         one = ops.eye(a.shape[-1])
         # Features are linearly dependent, and a covariance of few pixels has no full rank.
         a = (a + ops.transpose(a, (0, 2, 1))) / 2
-        a = a + (RIDGE * _trace(a)[:, None, None] / a.shape[-1] + 1e-20) * one
+        a = a + (RIDGE * _trace(a)[:, None, None] / a.shape[-1] + 1e-12) * one
         norm = ops.sqrt(ops.sum(ops.square(a), axis=(1, 2), keepdims=True))
         y, z = a / norm, one + ops.zeros_like(a)
         for _ in range(ROOT_ITERATIONS):

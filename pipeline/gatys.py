@@ -101,13 +101,15 @@ class Settings(Base):
         10, "Iterations", "Steps at the full size; more refine the strokes.", minimum=1, maximum=5000, step=1
     )
     init: Literal["fast", "content", "style", "noise"] = setting(
-        "fast", "Start from", "The picture to begin with: fast style, the photo, the painting or noise (initialisation)."
+        "fast",
+        "Start from",
+        "The picture to begin with: fast style, the photo, the painting or noise (initialisation).",
     )
     colours: Literal["style", "luma", "match", "histogram"] = setting(
         "style",
         "Colours",
-        "From the painting (style), or kept from the photo: exactly (luma), or by recolouring the painting first (match, "
-        "histogram).",
+        "From the painting (style), or kept from the photo: exactly (luma), or by recolouring the painting first "
+        "(match, histogram).",
     )
     style_weights: tuple[float, ...] = setting(
         (), "Shares", "One share per painting when several are used; none: equal shares (style weights)."
@@ -402,7 +404,9 @@ class _Job:
             picture = picture.resize(size, Image.Resampling.LANCZOS)
         original = images.to_array(images.fit(picture, settings.size))
         if min(original.shape[:2]) < images.MIN_SIDE:
-            raise BadInput(f"At size {settings.size} this photo is only {_size(original)} pixels: choose a larger size.")
+            raise BadInput(
+                f"At size {settings.size} this photo is only {_size(original)} pixels: choose a larger size."
+            )
         paintings = tuple(images.to_array(images.load(style)) for style in styles)
         shares = fast.style_shares(len(styles), settings.style_weights) if styles else ()
         if regions is not None:
@@ -419,8 +423,7 @@ class _Job:
                 grey = colour.luma(original)
                 paintings = tuple(_grey(colour.match_colours(colour.luma(p), grey)) for p in paintings)
         content = _grey(colour.luma(original)) if settings.colours == "luma" else original
-        job = cls(content if settings.colours == "luma" else original, content, paintings, shares, regions, None, settings)
-        job = replace(job, original=original)
+        job = cls(original, content, paintings, shares, regions, None, settings)
         return replace(job, initial=job._initial(initial))
 
     def _initial(self, initial: ImageSource | None) -> np.ndarray | None:
@@ -496,8 +499,8 @@ def _check(settings: Settings, styles: int) -> None:
         raise BadInput("Give content or style a weight above 0: there is nothing to paint.")
     if settings.style_layer_weights and len(settings.style_layer_weights) != len(settings.style_layers):
         raise BadInput(
-            f"There are {len(settings.style_layers)} style layers and {len(settings.style_layer_weights)} weights: give "
-            "one weight to each layer."
+            f"There are {len(settings.style_layers)} style layers and {len(settings.style_layer_weights)} weights: "
+            "give one weight to each layer."
         )
     if settings.canvas and (len(settings.canvas) != 2 or not all(32 <= side <= 2048 for side in settings.canvas)):
         raise BadInput("A texture size is a width and a height, each from 32 to 2048.")
@@ -554,9 +557,7 @@ class _Graph:
     def features(self, image: Any, taps: Sequence[str]) -> dict[str, Any]:
         if not taps:
             return {}
-        return vgg.features(
-            image, taps, network=self.network, pooling=self.pooling, dtype=self.dtype, replicate=True
-        )
+        return vgg.features(image, taps, network=self.network, pooling=self.pooling, dtype=self.dtype, replicate=True)
 
 
 @cache

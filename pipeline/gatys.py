@@ -6,18 +6,18 @@ paintings, regions, colours kept, bfloat16, and tiles for large pictures. ``PRES
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
-from . import colour, fast, images, losses, optimisers, pyramid, vgg
+from . import colour, fast, images, objective, optimisers, pyramid, vgg
 from . import regions as label_map
 from .errors import BadInput
 from .images import ImageSource
+from .objective import Objective, Scaling, Spec, StyleLoss, Weights
 from .precision import Precision, compute_dtype
 from .settings import Settings as Base
 from .settings import setting
@@ -26,21 +26,24 @@ from .step import Step
 TITLE = "Neural style"
 NETWORKS = ("vgg16", "stylizer")
 
-StyleLoss = Literal["gram", "covariance", "wasserstein"]
-Scaling = Literal["relative", "paper", "adaptive"]
-
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "painterly": {},
     "faithful to the photo": dict(style_weight=2.0, content_layers=("relu3_3",)),
     "bold": dict(style_weight=60.0, scales=4, coarse_iterations=25, style_scale=1.4),
     "texture only": dict(content_weight=0.0, init="noise", scales=5, coarse_iterations=60, iterations=40),
     "content reconstruction": dict(
-        style_weight=0.0, denoise_weight=0.0, init="noise", scales=1, iterations=200, content_layers=("relu3_1",)
+        style_weight=0.0,
+        denoise_weight=0.0,
+        pooling="average",
+        init="noise",
+        scales=1,
+        iterations=200,
+        content_layers=("relu3_1",),
     ),
     # Gatys et al. 2015, section 2: white noise, average pooling, conv4_2 and conv1_1 … 5_1 with equal weights, L-BFGS.
     "as in the paper": dict(
         content_weight=1.0,
-        style_weight=1e6,
+        style_weight=1e5,
         denoise_weight=0.0,
         scaling="paper",
         pooling="average",
@@ -178,6 +181,15 @@ class Settings(Base):
         (), "Texture size", "Width and height of a picture without content, in pixels; none: the photo's shape."
     )
     seed: int = setting(0, "Seed", "Which noise to start from.", minimum=0, maximum=2**31 - 1, step=1)
+    tile_size: int = setting(
+        1024,
+        "Tiles above",
+        "Pictures with a longer side than this are computed in tiles, in less memory (tile size).",
+        minimum=64,
+        maximum=2048,
+        step=64,
+        visible=False,
+    )
     precision: Precision = setting(
         "auto", "Precision", "Number format of convolutions; auto takes bfloat16 where the CPU has it.", visible=False
     )
@@ -261,7 +273,7 @@ def estimate(width: int, height: int, settings: Settings | None = None, styles: 
     factor = min(1, settings.size / max(width, height))
     levels = pyramid.shapes(round(height * factor), round(width * factor), settings.scales)
     pixels = sum(h * w * n for (h, w), n in zip(levels, _schedule(settings, len(levels)), strict=True))
-    return pixels * _pace(_Graph.of(settings, 0))
+    return pixels * objective.pace(_spec(settings, 0))
 
 
 def run(
@@ -312,23 +324,24 @@ def run(
     looped = time.perf_counter()
     work = [h * w for (h, w), n in zip(levels, counts, strict=True) for _ in range(n)]
     first = state.iteration
-    objective: _Objective | None = None
+    loss: Objective | None = None
     while state.iteration < total:
         shape = levels[int(np.searchsorted(np.cumsum(counts), state.iteration, side="right"))]
         if state.picture.shape[:2] != shape:
-            state = job.carried(state, shape, settings)
-        if objective is None or objective.shape != shape:
-            objective = _Objective(job, shape, settings)
-        values, adjustments, gradient = objective(state.picture)
+            state = job.carried(state, shape)
+        if loss is None or loss.shape != shape:
+            loss = job.loss(shape)
+        values, adjustments, gradient = loss(state.picture)
         if not np.isfinite(values["total"]):
             raise BadInput("The picture fell apart: lower the learning rate or the weights.")
+        gradient = job.allowed(gradient, loss.masks)
         picture, optimiser = state.optimiser.step(state.picture, values["total"], gradient)
         picture = np.clip(picture, 0, 1)
         average = settings.average * state.average + (1 - settings.average) * picture if settings.average else 0.0
         state = State(state.iteration + 1, picture, optimiser, average, state.age + 1)
         now = time.perf_counter()
         done = sum(work[first : state.iteration])
-        note = f"{_size(job.photo)} in {now - started:.1f} s, {state.iteration} iterations, {objective.graph.dtype}"
+        note = f"{_size(job.photo)} in {now - started:.1f} s, {state.iteration} iterations, {loss.spec.dtype}"
         if settings.scaling == "adaptive":
             note += ", adjusted " + ", ".join(f"{k} {v:.2e}" for k, v in adjustments.items())
         yield StyleStep(
@@ -467,7 +480,7 @@ class _Job:
         photo = np.clip(pyramid.resize(self.photo, picture.shape[:2]), 0, 1)
         return np.where(masks.any(0)[..., None], picture, photo)
 
-    def carried(self, state: State, shape: tuple[int, int], settings: Settings) -> State:
+    def carried(self, state: State, shape: tuple[int, int]) -> State:
         """Take a state to the next size.
 
         What changed is enlarged and added to the start at the new size, which so keeps its own detail.
@@ -476,13 +489,35 @@ class _Job:
         def resize(array: np.ndarray) -> np.ndarray:
             return pyramid.resize(array, shape)
 
-        picture = _shown(state, settings)
+        picture = _shown(state, self.settings)
         if self.initial is None:
             picture = resize(picture)
         else:
             picture = self.start(shape) + resize(picture - self.start(picture.shape[:2]))
         picture = self.kept(np.clip(picture, 0, 1))
         return State(state.iteration, picture, state.optimiser.resized(resize))
+
+    def loss(self, shape: tuple[int, int]) -> Objective:
+        """Return the loss of pictures of one size."""
+        settings, masks = self.settings, self.masks(shape)
+        spec = _spec(settings, 0 if masks is None else len(masks))
+        layers = np.array(settings.style_layer_weights or [1.0] * len(spec.style), np.float32)
+        style_weight = settings.style_weight * 10 ** (2 * settings.strength - 1)
+        weights = Weights(
+            np.float32([settings.content_weight, style_weight, settings.denoise_weight]),
+            layers / max(layers.sum(), 1e-12),
+            # Shares mix paintings in the target; with regions they weigh one region against another.
+            np.float32([1] if masks is None else self.shares),
+        )
+        style = objective.style_targets(spec, self.paintings, self.shares, round(max(shape) * settings.style_scale))
+        photo = np.clip(pyramid.resize(self.photo, shape), 0, 1)
+        return Objective(spec, photo, style, weights, masks, settings.tile_size)
+
+    def allowed(self, gradient: np.ndarray, masks: np.ndarray | None) -> np.ndarray:
+        """Return what of a gradient may change the picture: one value per pixel of luma, and nothing of the photo's."""
+        if self.settings.colours == "luma":
+            gradient = np.repeat(gradient.mean(-1, keepdims=True), 3, axis=-1)
+        return gradient if masks is None else gradient * masks.any(0)[..., None]
 
     def finished(self, picture: np.ndarray) -> Image.Image:
         """Return the picture as it is shown: at full size, with the photo's chroma where that was asked for."""
@@ -520,183 +555,14 @@ def _noise(shape: tuple[int, int], seed: int) -> np.ndarray:
     return np.float32(0.5 + ndtri(uniform) / 4)
 
 
-@dataclass(frozen=True)
-class _Graph:
-    """What decides the shape of the TensorFlow graph: each is traced once, for pictures of any size.
-
-    Attributes:
-        regions: how many guides there are, 0 for none.
-    """
-
-    network: vgg.Network
-    pooling: vgg.Pooling
-    dtype: str
-    content: tuple[str, ...]
-    style: tuple[str, ...]
-    regions: int
-    style_loss: StyleLoss
-    scaling: Scaling
-
-    @classmethod
-    def of(cls, settings: Settings, regions: int) -> "_Graph":
-        return cls(
-            settings.network,
-            settings.pooling,
-            compute_dtype(settings.precision),
-            settings.content_layers if settings.content_weight else (),
-            settings.style_layers if settings.style_weight else (),
-            regions,
-            settings.style_loss,
-            settings.scaling,
-        )
-
-    @property
-    def names(self) -> list[str]:
-        return [*(f"content {t}" for t in self.content), *(f"style {t}" for t in self.style), "denoise"]
-
-    def features(self, image: Any, taps: Sequence[str]) -> dict[str, Any]:
-        if not taps:
-            return {}
-        return vgg.features(image, taps, network=self.network, pooling=self.pooling, dtype=self.dtype, replicate=True)
-
-
-@cache
-def _features(graph: _Graph, taps: tuple[str, ...]) -> Callable[[Any], dict[str, Any]]:
-    import tensorflow as tf
-
-    signature = [tf.TensorSpec([1, None, None, 3], tf.float32)]
-    return tf.function(lambda image: graph.features(image, taps), input_signature=signature, autograph=False)
-
-
-@cache
-def _evaluate(graph: _Graph) -> Callable:
-    """Return the function (image, targets, weights) -> (values, adjustments, total, gradient)."""
-    import tensorflow as tf
-
-    taps = tuple(dict.fromkeys((*graph.content, *graph.style)))
-
-    def evaluate(image: Any, targets: Any, weights: Any) -> Any:
-        content, style, roots, guides = targets
-        with tf.GradientTape() as tape:
-            tape.watch(image)
-            found = graph.features(image, taps)
-            values = []
-            for tap, target in zip(graph.content, content, strict=True):
-                loss = losses.paper_content_loss if graph.scaling == "paper" else losses.content_loss
-                values.append(loss(found[tap], target))
-            for i, tap in enumerate(graph.style):
-                s = losses.statistics(found[tap], guides[i] if graph.regions else None)
-                target = losses.Statistics(*style[i])
-                if graph.scaling == "paper":
-                    each = losses.paper_gram_loss(s, target)
-                elif graph.style_loss == "gram":
-                    each = losses.gram_loss(s, target)
-                elif graph.style_loss == "covariance":
-                    each = losses.covariance_loss(s, target)
-                else:
-                    each = losses.wasserstein_loss(s, target, roots[i])
-                values.append(tf.reduce_sum(each * weights["regions"]))
-            values.append(losses.total_variation(image))
-            n = len(graph.content)
-            groups = tf.stack(
-                [
-                    tf.reduce_sum(tf.stack(values[:n])) / n if n else tf.constant(0.0),
-                    tf.reduce_sum(tf.stack(values[n:-1]) * weights["layers"]) if graph.style else tf.constant(0.0),
-                    values[-1],
-                ]
-            )
-            adjustments = tf.stop_gradient(1 / (groups + 1e-30)) if graph.scaling == "adaptive" else tf.ones(3)
-            total = tf.reduce_sum(weights["groups"] * adjustments * groups)
-        return tf.stack(values), adjustments, total, tape.gradient(total, image)
-
-    return tf.function(evaluate, autograph=False, reduce_retracing=True)
-
-
-@cache
-def _pace(graph: _Graph) -> float:
-    """Return seconds per pixel of one evaluation, timed once."""
-    side = 128
-    grey = np.full((side, side, 3), 0.5, np.float32)
-    settings = Settings(
-        content_weight=float(bool(graph.content)),
-        style_weight=float(bool(graph.style)),
-        content_layers=graph.content,
-        style_layers=graph.style,
-        network=graph.network,
-        pooling=graph.pooling,
-        precision=graph.dtype,
-        style_loss=graph.style_loss,
-        scaling=graph.scaling,
+def _spec(settings: Settings, regions: int) -> Spec:
+    return Spec(
+        settings.network,
+        settings.pooling,
+        compute_dtype(settings.precision),
+        settings.content_layers if settings.content_weight else (),
+        settings.style_layers if settings.style_weight else (),
+        regions,
+        settings.style_loss,
+        settings.scaling,
     )
-    job = _Job(grey, grey, (grey,) if graph.style else (), (1.0,) if graph.style else (), None, grey, settings)
-    objective = _Objective(job, (side, side), settings)
-    objective(grey)
-    started = time.perf_counter()
-    objective(grey)
-    return (time.perf_counter() - started) / side**2
-
-
-class _Objective:
-    """The loss of pictures of one size, and its gradient."""
-
-    def __init__(self, job: _Job, shape: tuple[int, int], settings: Settings) -> None:
-        masks = job.masks(shape)
-        self.shape = shape
-        self.graph = graph = _Graph.of(settings, 0 if masks is None else len(masks))
-        self._covered = None if masks is None else masks.any(0)[..., None].astype(np.float32)
-        self._grey = settings.colours == "luma"
-        content = ()
-        if graph.content:
-            found = _features(graph, graph.content)(pyramid.resize(job.photo, shape)[None])
-            content = tuple(np.float32(found[tap]) for tap in graph.content)
-        style, roots, guides = (), (), ()
-        if graph.style:
-            style = _style_target(graph, job, round(max(shape) * settings.style_scale))
-            if graph.style_loss == "wasserstein":
-                roots = tuple(map(losses.covariance_root, style))
-        if masks is not None:
-            found = label_map.guides(masks, graph.style)
-            guides = tuple(found[tap] for tap in graph.style)
-        layers = np.array(settings.style_layer_weights or [1.0] * len(graph.style), np.float32)
-        strength = 10 ** (2 * settings.strength - 1)
-        self._targets = (content, style, roots, guides)
-        self._weights = dict(
-            groups=np.float32([settings.content_weight, settings.style_weight * strength, settings.denoise_weight]),
-            layers=layers / max(layers.sum(), 1e-12),
-            # Shares mix paintings in the target; with regions they weigh one region against another.
-            regions=np.float32([1] if masks is None else job.shares),
-        )
-
-    def __call__(self, picture: np.ndarray) -> tuple[dict[str, float], dict[str, float], np.ndarray]:
-        """Return losses by name, adjustments by name, and the gradient (H, W, 3)."""
-        values, adjustments, total, gradient = _evaluate(self.graph)(picture[None], self._targets, self._weights)
-        gradient = gradient[0].numpy()
-        if self._grey:  # a grey picture has one value per pixel
-            gradient = np.repeat(gradient.sum(-1, keepdims=True), 3, axis=-1)
-        if self._covered is not None:
-            gradient = gradient * self._covered
-        named = dict(zip(self.graph.names, map(float, values), strict=True)) | dict(total=float(total))
-        return named, dict(zip(("content", "style", "denoise"), map(float, adjustments), strict=True)), gradient
-
-
-def _style_target(graph: _Graph, job: _Job, size: int) -> tuple[losses.Statistics, ...]:
-    """Return what each style layer should have: the paintings' moments, blended, or one after another for regions.
-
-    With equal layer weights the gradient to a blend is the blend of the gradients, so one loss serves any number of
-    paintings; covariances do not blend, second moments do.
-    """
-    each = []
-    for painting in job.paintings:
-        longest = max(painting.shape[:2])
-        factor = min(1, size / longest)
-        shape = [max(images.MIN_SIDE, round(side * factor)) for side in painting.shape[:2]]
-        found = _features(graph, graph.style)(np.clip(pyramid.resize(painting, tuple(shape)), 0, 1)[None])
-        each.append([losses.statistics(found[tap]) for tap in graph.style])
-    targets = []
-    for layer in zip(*each, strict=True):
-        means, seconds = (np.concatenate([np.asarray(m) for m in moment]) for moment in zip(*layer, strict=True))
-        if not graph.regions:
-            shares = np.float32(job.shares)
-            means, seconds = np.tensordot(shares, means, 1)[None], np.tensordot(shares, seconds, 1)[None]
-        targets.append(losses.Statistics(means, seconds))
-    return tuple(targets)

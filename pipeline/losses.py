@@ -2,8 +2,8 @@
 
 A style is two moments of a layer's features, ``Statistics``; each style loss compares two of them. Moments are means
 over pixels, so they blend linearly (several styles), add up over tiles, and become those of a region under a guide.
-Everything is in float32. Each loss is divided by the size of its target: of order one for any picture, size, layer and
-network, so that weights mean the same everywhere. ``paper_content_loss`` and ``paper_gram_loss`` are as published.
+Everything is in float32. A style loss is divided by the size of its target: it is of order one for any picture, size,
+layer and network, so that weights mean the same everywhere. ``paper_gram_loss`` is as published.
 """
 
 from typing import Any, NamedTuple
@@ -56,13 +56,18 @@ def covariance(s: Statistics) -> Any:
     return s.second - s.mean[:, :, None] * s.mean[:, None, :]
 
 
-def content_loss(feature: Any, target: Any) -> Any:
-    """Return |F - P|² / |P|²: Gatys et al. 2015, equation 1, in units of the target. Both (1, H, W, C); a scalar."""
+def squared_error(feature: Any, target: Any, inside: Any = None) -> Any:
+    """Return Σ (F - P)², a scalar: twice the content loss of Gatys et al. 2015, equation 1.
+
+    Args:
+        feature: (1, H, W, C).
+        target: (1, H, W, C).
+        inside: which pixels count, (1, H, W, 1); None: all.
+    """
     from keras import ops
 
-    feature = ops.cast(feature, "float32")
-    # The mean, not the sum, of squares: a large picture would lose digits.
-    return ops.mean(ops.square(feature - target)) / (ops.mean(ops.square(target)) + 1e-12)
+    difference = ops.cast(feature, "float32") - target
+    return ops.sum(ops.square(difference if inside is None else difference * inside))
 
 
 def gram_loss(s: Statistics, target: Statistics) -> Any:
@@ -129,13 +134,6 @@ def trace_root(matrix: Any) -> Any:
         return _trace(y) * scale[:, 0, 0], gradient
 
     return apply(matrix)
-
-
-def paper_content_loss(feature: Any, target: Any) -> Any:
-    """Return ½ Σ (F - P)²: Gatys et al. 2015, equation 1."""
-    from keras import ops
-
-    return ops.sum(ops.square(ops.cast(feature, "float32") - target)) / 2
 
 
 def paper_gram_loss(s: Statistics, target: Statistics) -> Any:

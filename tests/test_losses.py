@@ -49,11 +49,12 @@ def test_guides_average_over_their_region_only(feature):
         np.testing.assert_allclose(guided.second[i], wanted.second[0], rtol=1e-5)
 
 
-def test_content_losses_follow_their_formula(feature, rng):
+def test_the_squared_error_counts_what_is_inside(feature, rng):
     other = feature + rng.normal(0, 1, feature.shape).astype(np.float32)
-    squares = ((np.float64(other) - feature) ** 2).sum()
-    assert float(losses.content_loss(other, feature)) == pytest.approx(squares / (np.float64(feature) ** 2).sum(), 1e-4)
-    assert float(losses.paper_content_loss(other, feature)) == pytest.approx(squares / 2, 1e-4)
+    squares = (np.float64(other) - feature) ** 2
+    assert float(losses.squared_error(other, feature)) == pytest.approx(squares.sum(), 1e-5)
+    inside = rng.integers(0, 2, (1, 7, 6, 1)).astype(np.float32)
+    assert float(losses.squared_error(other, feature, inside)) == pytest.approx((squares * inside).sum(), 1e-5)
 
 
 def test_gram_losses_follow_their_formula(feature, target):

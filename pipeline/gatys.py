@@ -411,11 +411,13 @@ class _Job:
     ) -> "_Job":
         _check(settings, len(styles))
         picture = images.load(photo)
-        if settings.content_weight == 0:
+        if settings.content_weight:
+            picture = images.fit(picture, settings.size)
+        else:
             factor = settings.size / max(picture.size)
-            size = settings.canvas or tuple(max(images.MIN_SIDE, round(side * factor)) for side in picture.size)
+            size = settings.canvas or tuple(round(side * factor) for side in picture.size)
             picture = picture.resize(size, Image.Resampling.LANCZOS)
-        original = images.to_array(images.fit(picture, settings.size))
+        original = images.to_array(picture)
         if min(original.shape[:2]) < images.MIN_SIDE:
             raise BadInput(
                 f"At size {settings.size} this photo is only {_size(original)} pixels: choose a larger size."

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-SMALLEST_SIDE = 48
+from .images import MIN_SIDE
 
 
 def shapes(height: int, width: int, count: int) -> list[tuple[int, int]]:
@@ -11,11 +11,11 @@ def shapes(height: int, width: int, count: int) -> list[tuple[int, int]]:
     Args:
         height: of the picture.
         width: of the picture.
-        count: how many; there are fewer where the shorter side would fall under ``SMALLEST_SIDE``.
+        count: how many; there are fewer where the shorter side would fall under ``images.MIN_SIDE``.
     """
     factors = [2 ** (-i / 2) for i in range(count)]
     levels = [(round(height * f), round(width * f)) for f in factors]
-    return [level for i, level in enumerate(levels) if i == 0 or min(level) >= SMALLEST_SIDE][::-1]
+    return [level for i, level in enumerate(levels) if i == 0 or min(level) >= MIN_SIDE][::-1]
 
 
 def resize(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

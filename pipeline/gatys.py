@@ -260,20 +260,18 @@ def resolved(settings: Settings) -> Settings:
     return replace(settings, **{k: v for k, v in preset.items() if getattr(settings, k) == defaults[k]})
 
 
-def estimate(width: int, height: int, settings: Settings | None = None, styles: int = 1) -> float:
+def estimate(width: int, height: int, settings: Settings | None = None) -> float:
     """Return about how many seconds a run on this machine takes, from one timed evaluation (the first takes a second).
 
     Args:
         width: of the photo, before it is fitted to ``settings.size``.
         height: of the photo.
         settings: defaults where None.
-        styles: how many regions have a painting of their own.
     """
     settings = resolved(settings or Settings())
     factor = min(1, settings.size / max(width, height))
     levels = pyramid.shapes(round(height * factor), round(width * factor), settings.scales)
-    pixels = sum(h * w * n for (h, w), n in zip(levels, _schedule(settings, len(levels)), strict=True))
-    return pixels * objective.pace(_spec(settings, 0))
+    return sum(_work(levels, settings)) * objective.pace(_spec(settings, 0))
 
 
 def run(
@@ -303,7 +301,8 @@ def run(
         A step whose picture has the final size, also while smaller scales are at work.
 
     Raises:
-        BadInput: a picture can't be used, settings contradict each other, or regions and paintings do not pair up.
+        BadInput: a picture can't be used, settings contradict each other, regions and paintings do not pair up, or
+            there is nothing left to continue.
         WeightsError: bundled weights are missing or altered.
         Unreachable: VGG-19 can't be downloaded.
     """
@@ -311,9 +310,12 @@ def run(
     started = time.perf_counter()
     job = _Job.of(photo, styles, settings, regions, initial)
     levels = pyramid.shapes(*job.photo.shape[:2], settings.scales)
-    counts = _schedule(settings, len(levels))
-    total = sum(counts)
+    work = _work(levels, settings)
+    total = len(work)
+    ends = np.cumsum(_schedule(settings, len(levels)))
     state = resume
+    if state is not None and state.iteration >= total:
+        raise BadInput(f"All {total} iterations are done: ask for more to continue.")
     if state is None:
         start = job.start(levels[-1])
         seconds_left = estimate(*job.photo.shape[1::-1], settings)
@@ -322,11 +324,10 @@ def run(
         yield StyleStep(job.finished(start), 0, total, seconds=seconds, note=note, seconds_left=seconds_left)
         state = State(0, job.start(levels[0]), _optimiser(settings))
     looped = time.perf_counter()
-    work = [h * w for (h, w), n in zip(levels, counts, strict=True) for _ in range(n)]
     first = state.iteration
     loss: Objective | None = None
     while state.iteration < total:
-        shape = levels[int(np.searchsorted(np.cumsum(counts), state.iteration, side="right"))]
+        shape = levels[int(np.searchsorted(ends, state.iteration, side="right"))]
         if state.picture.shape[:2] != shape:
             state = job.carried(state, shape)
         if loss is None or loss.shape != shape:
@@ -359,6 +360,12 @@ def run(
 
 def _schedule(settings: Settings, levels: int) -> list[int]:
     return [settings.coarse_iterations] * (levels - 1) + [settings.iterations]
+
+
+def _work(levels: Sequence[tuple[int, int]], settings: Settings) -> list[float]:
+    """Return how many pixels each iteration computes."""
+    costs = [objective.cost(*level, settings.tile_size) for level in levels]
+    return [cost for cost, n in zip(costs, _schedule(settings, len(levels)), strict=True) for _ in range(n)]
 
 
 def _size(picture: np.ndarray) -> str:
@@ -457,7 +464,7 @@ class _Job:
         return _grey(colour.luma(start)) if self.settings.colours == "luma" else start
 
     def _fast(self) -> np.ndarray:
-        options = dict(size=max(64, self.settings.size), precision=self.settings.precision)
+        options = dict(size=max(64, *self.photo.shape), precision=self.settings.precision)
         if self.regions is None:
             return images.to_array(fast.stylize(self.photo, *self.paintings, style_weights=self.shares, **options))
         each = [images.to_array(fast.stylize(self.photo, p, **options)) for p in self.paintings]

@@ -203,6 +203,15 @@ def pace(spec: Spec) -> float:
     return (time.perf_counter() - started) / grey[..., 0].size
 
 
+def cost(height: int, width: int, tile_size: int) -> float:
+    """Return how many pixels one evaluation computes: with tiles, their margins too, and one and a half times."""
+    parts = list(tiles(height, width, tile_size))
+    if len(parts) == 1:
+        return height * width
+    blank = np.empty((1, height, width), bool)
+    return 1.5 * sum(tile.cut(blank).size for tile in parts)
+
+
 class Tile(NamedTuple):
     """A part of a picture that counts, and the margin that it sees, in pixels.
 

@@ -85,6 +85,8 @@ def test_more_iterations_continue_a_finished_run():
     more = steps(iterations=4, resume=first[-1].state)
     assert [s.iteration for s in more] == [3, 4]
     assert difference(more[-1].image, steps(iterations=4)[-1].image) < 2e-3
+    with pytest.raises(BadInput, match="All 2 iterations are done"):
+        steps(iterations=2, resume=first[-1].state)
 
 
 def test_a_seed_decides_the_noise():

@@ -7,7 +7,7 @@ paintings, regions, colours kept, bfloat16, and tiles for large pictures. ``PRES
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ from .images import ImageSource
 from .objective import Objective, Scaling, Spec, StyleLoss, Weights
 from .precision import Precision, compute_dtype
 from .settings import Settings as Base
-from .settings import setting
+from .settings import resolved, setting
 from .step import Step
 
 TITLE = "Neural style"
@@ -80,9 +80,7 @@ class Settings(Base):
         "content reconstruction",
         "as in the paper",
         "as in the VGG-16 report",
-    ] = setting(
-        "painterly", "Result", "What the picture should be like; it fills in every setting left as it is.", expert=False
-    )
+    ] = setting("painterly", "Result", "What the picture should be like; it fills in every setting left as it is.")
     strength: float = setting(
         0.5,
         "Strength",
@@ -90,7 +88,6 @@ class Settings(Base):
         minimum=0,
         maximum=1,
         step=0.05,
-        expert=False,
     )
     size: int = setting(
         512,
@@ -188,10 +185,9 @@ class Settings(Base):
         minimum=64,
         maximum=2048,
         step=64,
-        visible=False,
     )
     precision: Precision = setting(
-        "auto", "Precision", "Number format of convolutions; auto takes bfloat16 where the CPU has it.", visible=False
+        "auto", "Precision", "Number format of convolutions; auto takes bfloat16 where the CPU has it."
     )
 
 
@@ -253,13 +249,6 @@ def stylize(photo: ImageSource, *styles: ImageSource, **options: Any) -> Image.I
     return last.image
 
 
-def resolved(settings: Settings) -> Settings:
-    """Return the settings with the preset's values wherever the user left the default."""
-    defaults = {f.name: f.default for f in fields(settings)}
-    preset = PRESETS[settings.preset]
-    return replace(settings, **{k: v for k, v in preset.items() if getattr(settings, k) == defaults[k]})
-
-
 def estimate(width: int, height: int, settings: Settings | None = None) -> float:
     """Return about how many seconds a run on this machine takes, from one timed evaluation (the first takes a second).
 
@@ -268,7 +257,7 @@ def estimate(width: int, height: int, settings: Settings | None = None) -> float
         height: of the photo.
         settings: defaults where None.
     """
-    settings = resolved(settings or Settings())
+    settings = resolved(settings or Settings(), PRESETS)
     factor = min(1, settings.size / max(width, height))
     levels = pyramid.shapes(round(height * factor), round(width * factor), settings.scales)
     return sum(_work(levels, settings)) * objective.pace(_spec(settings, 0))
@@ -306,7 +295,7 @@ def run(
         WeightsError: bundled weights are missing or altered.
         Unreachable: VGG-19 can't be downloaded.
     """
-    settings = resolved(settings or Settings())
+    settings = resolved(settings or Settings(), PRESETS)
     started = time.perf_counter()
     job = _Job.of(photo, styles, settings, regions, initial)
     levels = pyramid.shapes(*job.photo.shape[:2], settings.scales)

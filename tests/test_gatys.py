@@ -6,6 +6,7 @@ from PIL import Image
 
 from pipeline import BadInput, gatys, images, losses, regions, vgg
 from pipeline.gatys import PRESETS, Settings
+from pipeline.settings import resolved
 
 from .conftest import CONTENT, STYLES
 
@@ -112,7 +113,7 @@ def test_a_texture_is_made_at_any_size():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_runs(name):
-    settings = gatys.resolved(Settings(preset=name))
+    settings = resolved(Settings(preset=name), PRESETS)
     assert all(getattr(settings, key) == value for key, value in PRESETS[name].items())
     few = dict(iterations=2, coarse_iterations=1, scales=min(2, settings.scales))
     stream = gatys.run(PHOTO, [WAVE], dataclasses.replace(settings, preset="painterly", size=64, **few))
@@ -121,7 +122,7 @@ def test_every_preset_runs(name):
 
 
 def test_a_preset_leaves_what_the_user_chose():
-    settings = gatys.resolved(Settings(preset="as in the paper", iterations=7))
+    settings = resolved(Settings(preset="as in the paper", iterations=7), PRESETS)
     assert settings.iterations == 7 and settings.pooling == "average"
 
 

@@ -310,7 +310,8 @@ def run(
         seconds_left = estimate(*job.photo.shape[1::-1], settings)
         seconds = time.perf_counter() - started
         note = f"{_size(job.photo)}, {total} iterations, about {seconds_left:.0f} s"
-        yield StyleStep(job.finished(start), 0, total, seconds=seconds, note=note, seconds_left=seconds_left)
+        preview = job.finished(job.blend(start, job.cover(levels[-1])))
+        yield StyleStep(preview, 0, total, seconds=seconds, note=note, seconds_left=seconds_left)
         state = State(0, job.start(levels[0]), _optimiser(settings))
     looped = time.perf_counter()
     first = state.iteration
@@ -320,11 +321,11 @@ def run(
         if state.picture.shape[:2] != shape:
             state = job.carried(state, shape)
         if loss is None or loss.shape != shape:
-            loss = job.loss(shape)
-        values, adjustments, gradient = loss(state.picture)
+            loss, cover = job.loss(shape), job.cover(shape)
+        values, adjustments, gradient = loss(job.blend(state.picture, cover))
         if not np.isfinite(values["total"]):
             raise BadInput("The picture fell apart: lower the learning rate or the weights.")
-        gradient = job.allowed(gradient, loss.masks)
+        gradient = job.chain(gradient, cover)
         picture, optimiser = state.optimiser.step(state.picture, values["total"], gradient)
         picture = np.clip(picture, 0, 1)
         average = settings.average * state.average + (1 - settings.average) * picture if settings.average else 0.0
@@ -335,7 +336,7 @@ def run(
         if settings.scaling == "adaptive":
             note += ", adjusted " + ", ".join(f"{k} {v:.2e}" for k, v in adjustments.items())
         yield StyleStep(
-            job.finished(_shown(state, settings)),
+            job.finished(job.blend(_shown(state, settings), cover)),
             state.iteration,
             total,
             values,
@@ -457,7 +458,9 @@ class _Job:
         if self.regions is None:
             return images.to_array(fast.stylize(self.photo, *self.paintings, style_weights=self.shares, **options))
         each = [images.to_array(fast.stylize(self.photo, p, **options)) for p in self.paintings]
-        return np.sum(self.masks(self.photo.shape[:2])[..., None] * each, axis=0, dtype=np.float32)
+        parts = label_map.soften(self.masks(self.photo.shape[:2]))
+        parts = parts / np.maximum(parts.sum(0), 1e-6)
+        return np.sum(parts[..., None] * each, axis=0, dtype=np.float32)
 
     def masks(self, shape: tuple[int, int]) -> np.ndarray | None:
         """Return the regions at one size, (N, H, W), or None."""
@@ -465,18 +468,22 @@ class _Job:
 
     def start(self, shape: tuple[int, int]) -> np.ndarray:
         """Return the picture to start from at one size."""
-        if self.initial is None:
-            start = _noise(shape, self.settings.seed)
-            return self.kept(_grey(colour.luma(start)) if self.settings.colours == "luma" else start)
-        return self.kept(np.clip(pyramid.resize(self.initial, shape), 0, 1))
+        if self.initial is not None:
+            return np.clip(pyramid.resize(self.initial, shape), 0, 1)
+        noise = _noise(shape, self.settings.seed)
+        return _grey(colour.luma(noise)) if self.settings.colours == "luma" else noise
 
-    def kept(self, picture: np.ndarray) -> np.ndarray:
-        """Put the photo back where no painting has a region."""
-        masks = self.masks(picture.shape[:2])
-        if masks is None:
+    def cover(self, shape: tuple[int, int]) -> np.ndarray | None:
+        """Return how far the paintings cover the photo, (H, W, 1), or None: everywhere."""
+        masks = self.masks(shape)
+        return None if masks is None else label_map.cover(masks)
+
+    def blend(self, picture: np.ndarray, cover: np.ndarray | None) -> np.ndarray:
+        """Lay a picture over the photo, which shows where no painting has a region."""
+        if cover is None:
             return picture
         photo = np.clip(pyramid.resize(self.photo, picture.shape[:2]), 0, 1)
-        return np.where(masks.any(0)[..., None], picture, photo)
+        return photo + cover * (picture - photo)
 
     def carried(self, state: State, shape: tuple[int, int]) -> State:
         """Take a state to the next size.
@@ -492,8 +499,7 @@ class _Job:
             picture = resize(picture)
         else:
             picture = self.start(shape) + resize(picture - self.start(picture.shape[:2]))
-        picture = self.kept(np.clip(picture, 0, 1))
-        return State(state.iteration, picture, state.optimiser.resized(resize))
+        return State(state.iteration, np.clip(picture, 0, 1), state.optimiser.resized(resize))
 
     def loss(self, shape: tuple[int, int]) -> Objective:
         """Return the loss of pictures of one size."""
@@ -511,11 +517,11 @@ class _Job:
         photo = np.clip(pyramid.resize(self.photo, shape), 0, 1)
         return Objective(spec, photo, style, weights, masks, settings.tile_size)
 
-    def allowed(self, gradient: np.ndarray, masks: np.ndarray | None) -> np.ndarray:
-        """Return what of a gradient may change the picture: one value per pixel of luma, and nothing of the photo's."""
+    def chain(self, gradient: np.ndarray, cover: np.ndarray | None) -> np.ndarray:
+        """Take a gradient back through ``blend``, and, of a grey picture, to its one value per pixel."""
         if self.settings.colours == "luma":
             gradient = np.repeat(gradient.mean(-1, keepdims=True), 3, axis=-1)
-        return gradient if masks is None else gradient * masks.any(0)[..., None]
+        return gradient if cover is None else gradient * cover
 
     def finished(self, picture: np.ndarray) -> Image.Image:
         """Return the picture as it is shown: at full size, with the photo's chroma where that was asked for."""

@@ -112,7 +112,6 @@ class Objective:
         """
         self.spec = spec
         self.shape = height, width = photo.shape[:2]
-        self.masks = masks
         self._weights = weights
         self._tiles = list(tiles(height, width, tile_size))
         self._photo = _photo(spec, photo)

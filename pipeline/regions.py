@@ -15,6 +15,8 @@ COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "yello
 SMALLEST = 0.005
 # Painted strokes are antialiased and JPEG bleeds: so many pixels may be any colour, and go to the nearest.
 UNCLEAR = 0.1
+# Width of the transition between regions, as a part of the picture's longer side.
+SOFTNESS = 0.015
 
 
 def read(source: ImageSource, count: int, size: tuple[int, int]) -> np.ndarray:
@@ -49,6 +51,20 @@ def read(source: ImageSource, count: int, size: tuple[int, int]) -> np.ndarray:
         if i >= count and areas[i] >= SMALLEST:
             raise BadInput(f"There is {name} in the label map, but no painting {i + 1}: add one, or erase it.")
     return np.float32(label == np.arange(1, count + 1)[:, None, None])
+
+
+def soften(masks: np.ndarray) -> np.ndarray:
+    """Blur masks (N, H, W) over a fixed part of the picture, so that what they join meets without a seam."""
+    from scipy.ndimage import gaussian_filter
+
+    radius = SOFTNESS * max(masks.shape[1:])
+    return np.stack([gaussian_filter(mask, radius, mode="nearest") for mask in masks])
+
+
+def cover(masks: np.ndarray) -> np.ndarray:
+    """Return how far the paintings cover the photo, (H, W, 1): 0 outside all masks, rising to 1 inside them."""
+    painted = soften(masks.max(0, keepdims=True))[0]
+    return np.clip(2 * painted - 1, 0, 1)[..., None]
 
 
 def guides(masks: np.ndarray, taps: Sequence[str]) -> dict[str, np.ndarray]:

@@ -56,3 +56,18 @@ def test_guides_follow_the_poolings_softly():
         np.testing.assert_allclose(g.sum((1, 2)), 1, rtol=1e-5)
     third = guides["relu3_1"][0, 0]
     assert third[8] == pytest.approx(third[0] / 4) and third[9] == 0
+
+
+def test_the_cover_rises_inside_and_is_nothing_outside():
+    masks = regions.read(labels(red=(0, 0, 20, 64), green=(20, 0, 50, 64)), 2, SIZE)
+    cover = regions.cover(masks)
+    assert cover.shape == (64, 80, 1) and (cover[:, 50:] == 0).all()
+    np.testing.assert_allclose(cover[:, :40], 1, atol=1e-3)
+    assert (np.diff(cover[0, 40:50, 0]) <= 0).all() and 0 < cover[0, 49, 0] < 0.6
+
+
+def test_softened_masks_still_share_out_every_pixel():
+    masks = regions.read(labels(red=(0, 0, 40, 64), green=(40, 0, 80, 64)), 2, SIZE)
+    soft = regions.soften(masks)
+    np.testing.assert_allclose(soft.sum(0), 1, rtol=1e-4)
+    assert 0.2 < soft[0, 30, 39] < 0.8 and soft[0, 30, 10] > 0.999

@@ -43,7 +43,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Gatys et al. 2015, section 2: white noise, average pooling, conv4_2 and conv1_1 … 5_1 with equal weights, L-BFGS.
     "as in the paper": dict(
         content_weight=1.0,
-        style_weight=1e5,
+        style_weight=5e5,
         denoise_weight=0.0,
         scaling="paper",
         pooling="average",
@@ -53,8 +53,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     ),
     # Each loss over its own current value, steps of 10 levels along the normalised gradient, 60 iterations.
     "as in the VGG-16 report": dict(
-        content_weight=1.5,
-        style_weight=10.0,
+        content_weight=6.0,
+        style_weight=4.0,
         denoise_weight=0.3,
         scaling="adaptive",
         optimiser="gradient",
@@ -144,7 +144,7 @@ class Settings(Base):
     scaling: Scaling = setting(
         "relative",
         "Loss scale",
-        "Losses in units of their targets, as in the paper, or each divided by its current value.",
+        "Losses in units of their targets (relative), as in the paper, or those over their current values (adaptive).",
     )
     optimiser: Literal["lbfgs", "adam", "gradient"] = setting(
         "lbfgs", "Optimiser", "L-BFGS, Adam, or descent along the normalised gradient."
@@ -543,8 +543,8 @@ def _check(settings: Settings, styles: int) -> None:
         )
     if settings.canvas and (len(settings.canvas) != 2 or not all(32 <= side <= 2048 for side in settings.canvas)):
         raise BadInput("A texture size is a width and a height, each from 32 to 2048.")
-    if settings.scaling == "paper" and settings.style_loss != "gram":
-        raise BadInput("The paper compares Gram matrices: choose the gram style loss, or another loss scale.")
+    if settings.scaling != "relative" and settings.style_loss != "gram":
+        raise BadInput("The paper compares Gram matrices: choose the gram style loss, or the relative loss scale.")
 
 
 def _grey(luma: np.ndarray) -> np.ndarray:

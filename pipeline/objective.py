@@ -304,11 +304,11 @@ def _functions(spec: Spec) -> _Functions:
 
     def score(image: Any, measured: Any, targets: _Targets, weights: Weights) -> Any:
         errors, moments = measured
-        divisors = [2.0] * len(errors) if spec.scaling == "paper" else [e + 1e-12 for e in targets.energies]
+        divisors = [2.0] * len(errors) if spec.scaling != "relative" else [e + 1e-12 for e in targets.energies]
         contents = [e / d for e, d in zip(errors, divisors, strict=True)]
         styles = []
         for i, (s, target) in enumerate(zip(moments, targets.style, strict=True)):
-            if spec.scaling == "paper":
+            if spec.scaling != "relative":
                 each = losses.paper_gram_loss(s, target)
             elif spec.style_loss == "gram":
                 each = losses.gram_loss(s, target)

@@ -98,7 +98,7 @@ class Settings(Base):
         step=64,
     )
     iterations: int = setting(
-        10, "Iterations", "Steps at the full size; more refine the strokes.", minimum=1, maximum=5000, step=1
+        8, "Iterations", "Steps at the full size; more refine the strokes.", minimum=1, maximum=5000, step=1
     )
     init: Literal["fast", "content", "style", "noise"] = setting(
         "fast",
@@ -167,7 +167,7 @@ class Settings(Base):
         3, "Scales", "How many sizes, coarse to fine by sqrt 2 (pyramid).", minimum=1, maximum=10, step=1
     )
     coarse_iterations: int = setting(
-        12, "Coarse iterations", "Steps at each size before the full one.", minimum=1, maximum=5000, step=1
+        10, "Coarse iterations", "Steps at each size before the full one.", minimum=1, maximum=5000, step=1
     )
     pooling: vgg.Pooling = setting("max", "Pooling", "As the network was trained (max), or smoother (average).")
     network: vgg.Network = setting("vgg16", "Network", "VGG-16 is bundled; VGG-19 is downloaded once, 80 MB.")

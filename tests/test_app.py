@@ -122,6 +122,28 @@ def test_a_visitor_paints_a_photo(open_page, tmp_path):
     assert json.loads(image.text["atelier"])["settings"]["strength"] == 0.5
 
 
+def test_a_picture_that_no_browser_shows_is_shown(open_page, tmp_path):
+    page = open_page()
+    page.wait_for_selector("#fast-photo img")
+    heic = tmp_path / "phone.heic"
+    Image.open(PHOTO).save(heic)
+    page.set_input_files("#fast-photo input[type=file]", str(heic))
+    page.wait_for_function("() => document.querySelector('#fast-photo img')?.src.endsWith('.png')")
+    page.wait_for_function("() => document.querySelector('#fast-photo img')?.naturalWidth == 451")
+    page.locator("#fast-run").click()
+    wait_for_status(page, "451x300 in ")
+
+
+def test_magenta_out_of_reach_is_said_on_the_page(open_page, monkeypatch):
+    monkeypatch.setenv("ATELIER_HUB_HANDLE", "/no/such/module")
+    page = open_page()
+    page.locator("#fast-advanced button").first.click()
+    page.locator("#fast-engine").get_by_text("magenta", exact=True).click()
+    page.locator("#fast-run").click()
+    page.get_by_text("or choose the bundled engine").wait_for()
+    shoot(page, "fast-advanced")
+
+
 def test_an_example_runs_on_click_and_stop_stops(open_page):
     page = open_page()
     page.locator("#fast-examples button.thumbnail-item").nth(1).click()

@@ -30,15 +30,34 @@ _serial = itertools.count()
 _KEEP = 64  # files of ours; Gradio copies each into its own cache as soon as it is yielded
 
 
-def picture(label: str, **kwargs: Any) -> gr.Image:
-    """Make an image input whose value is the path of the uploaded file, untouched.
+class Picture(gr.Image):
+    """An image input whose value is the path of the uploaded file."""
+
+    is_template = True  # for the page this is a gr.Image
+
+    def preprocess(self, payload: Any) -> str | None:
+        return payload.path if payload else None
+
+
+def picture(label: str, **kwargs: Any) -> Picture:
+    """Make an image input whose value is the path of the uploaded file.
 
     ``pipeline.images`` reads it: so orientation, transparency and colour profile survive, and a file that is no picture
     is refused with a sentence.
     """
-    image = gr.Image(label=label, type="filepath", image_mode=None, **kwargs)
-    image.preprocess = lambda payload: payload.path if payload else None
+    image = Picture(label=label, type="filepath", image_mode=None, **kwargs)
+    image.upload(_shown, image, image, queue=False, **QUIET)
     return image
+
+
+def _shown(path: str) -> Any:
+    """Replace a file that no browser shows (HEIC, TIFF) by a PNG; all else stays as it came."""
+    try:
+        with Image.open(path) as image:
+            shown = image.format in ("AVIF", "BMP", "GIF", "JPEG", "PNG", "WEBP")
+        return gr.skip() if shown else file(images.load(path), ".png")
+    except (OSError, AtelierError):
+        return gr.skip()  # running the effect says what is wrong
 
 
 def thumbnails(paths: Iterable[Path], label: str, columns: int, elem_id: str) -> gr.Gallery:
@@ -84,6 +103,13 @@ def steps(run: Callable[[], Iterable[Step]]) -> Iterator[Step]:
             yield from run()
         except AtelierError as error:
             raise gr.Error(str(error), duration=10, print_exception=False) from error
+
+
+def stopped() -> str:
+    """Say that a run was stopped once its last step has ended; a run started before that would be lost."""
+    if _BUSY.acquire(timeout=10):
+        _BUSY.release()
+    return "Stopped."
 
 
 def file(image: Image.Image, ending: str = ".jpg", **recipe: Any) -> str:

@@ -9,7 +9,7 @@ import gradio as gr
 from pipeline import fast, images
 from pipeline.fast import MAX_STYLES, Settings
 
-from .common import EXAMPLES, HEAVY, QUIET, control, file, picture, steps, thumbnails
+from .common import EXAMPLES, HEAVY, QUIET, control, file, picture, steps, stopped, thumbnails
 
 # Finished pictures to click: photo, painting, strength. `examples/SOURCES.md` tells how they were made.
 FINISHED = (
@@ -63,7 +63,8 @@ def build() -> None:
             examples = thumbnails(finished, "Examples: click one", 5, "fast-examples")
 
     inputs = [photo, painting, *more, *shares, strength, *controls]
-    run = dict(fn=_run, inputs=inputs, outputs=[result, status, download]) | HEAVY | QUIET
+    run = dict(fn=_run, inputs=inputs, outputs=[result, status, download], trigger_mode="always_last")
+    run |= HEAVY | QUIET
 
     def pick(event: gr.SelectData) -> str:
         return str(paintings[event.index])
@@ -73,11 +74,11 @@ def build() -> None:
 
     runs = [
         go.click(**run),
-        strength.release(**run, trigger_mode="always_last"),
+        strength.release(**run),
         looks.select(pick, None, painting, **QUIET).then(**run),
         examples.select(pick_example, None, [photo, painting, strength], **QUIET).then(**run),
     ]
-    stop.click(lambda: "Stopped.", None, status, cancels=runs, queue=False, **QUIET)
+    stop.click(stopped, None, status, cancels=runs, queue=False, **QUIET)
 
 
 def _example(index: int) -> tuple[str, str, float]:
@@ -104,6 +105,8 @@ def _run(photo: str | None, *values: Any) -> Iterator[tuple]:
         before = file(content)
         return fast.run(content, [p for p, _ in chosen], settings)
 
+    waiting = "Loading Magenta's module, which is downloaded once …" if settings.engine == "magenta" else "Painting …"
+    yield gr.skip(), waiting, gr.skip()
     for step in steps(run):
         if step.iteration < step.total:
             yield (before, file(step.image)), "Painting …", gr.skip()

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = module.Settings(**{f.name: getattr(args, f.name) for f in dataclasses.fields(module.Settings)})
         pictures = {p: getattr(args, p) for p in images.parameters(module.run)}
         step = _last(module.run(**pictures, settings=settings))
-        images.save(step.image, args.out, effect=name, settings=dataclasses.asdict(settings))
+        images.save(step.image, args.out, step.frames, effect=name, settings=dataclasses.asdict(settings))
     except AtelierError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

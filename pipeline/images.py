@@ -6,7 +6,7 @@ Two forms are used inside: a ``PIL.Image`` (what effects yield) and a float32 ar
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -21,6 +21,10 @@ pillow_heif.register_heif_opener()
 
 MIN_SIDE = 32
 MAX_PIXELS = 40_000_000
+
+# Formats of which every frame counts; a second picture in a JPEG or HEIC is a preview or a burst.
+ANIMATED = ("GIF", "WEBP", "PNG")
+DURATION = 100  # milliseconds, where a frame says nothing or 0: what browsers take
 
 ImageSource = str | PathLike | bytes | Image.Image | np.ndarray
 
@@ -46,19 +50,65 @@ def load(source: ImageSource, *, alpha: bool = False) -> Image.Image:
         BadInput: not a picture, damaged, under 32 px a side, or over 40 megapixels (read from the header, before
             anything is decoded).
     """
+    image, name = _checked(source)
+    return _upright(image, name, alpha)
+
+
+def frames(source: ImageSource, *, alpha: bool = False) -> tuple[int, Iterator[Image.Image]]:
+    """Read every frame of an animated GIF, WebP or PNG; any other picture is one frame.
+
+    Args:
+        source: as for ``load``; a PIL image counts as the frame that it shows.
+        alpha: as for ``load``.
+
+    Returns:
+        How many frames there are; and the frames, read one by one, each as from ``load``, with
+        ``info["duration"]`` in milliseconds.
+
+    Raises:
+        BadInput: as for ``load``; a damaged frame raises when it is reached.
+    """
+    image, name = _checked(source)
+    count = 1
+    if image.format in ANIMATED:
+        try:
+            count = image.n_frames
+        except (OSError, EOFError, ValueError, SyntaxError) as error:
+            raise BadInput(f"{name} is damaged or incomplete: save it again and retry.") from error
+    return count, (_frame(image, i, name, alpha) for i in range(count))
+
+
+def _frame(image: Image.Image, i: int, name: str, alpha: bool) -> Image.Image:
+    try:
+        image.seek(i)
+        image.load()  # a WebP says how long a frame lasts once it is decoded
+    except (OSError, EOFError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadInput(f"Frame {i + 1} of {name} is damaged or incomplete: save it again and retry.") from error
+    frame = _upright(image, name, alpha)
+    frame.info["duration"] = round(image.info.get("duration") or DURATION)
+    return frame
+
+
+def _checked(source: ImageSource) -> tuple[Image.Image, str]:
     name = Path(source).name if isinstance(source, str | PathLike) else "this picture"
     image = _open(source, name)
     check_size(image, name)
+    return image, name
+
+
+def _upright(image: Image.Image, name: str, alpha: bool) -> Image.Image:
     try:
         image.load()
-        image = _eight_bit(ImageOps.exif_transpose(image))
-        image = _to_srgb(image)
+        image = _to_srgb(_eight_bit(ImageOps.exif_transpose(image)))
     except (OSError, ValueError, SyntaxError, MemoryError) as error:
         raise BadInput(f"{name} is damaged or incomplete: save it again and retry.") from error
-    if image.mode != "RGBA" or alpha:
-        return image
-    paper = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(paper, image).convert("RGB")
+    return image if image.mode != "RGBA" or alpha else on_paper(image)
+
+
+def on_paper(image: Image.Image) -> Image.Image:
+    """Composite a picture with transparency, of any mode, on white."""
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 def check_size(image: Image.Image, name: str) -> None:
@@ -184,12 +234,14 @@ def check_output(path: str | PathLike) -> None:
         raise BadInput(f"There is no folder {path.parent}: make it first.")
 
 
-def save(image: Image.Image, path: str | PathLike, **recipe: Any) -> Path:
-    """Write a picture; a PNG carries how it was made.
+def save(image: Image.Image, path: str | PathLike, frames: Sequence[Image.Image] = (), **recipe: Any) -> Path:
+    """Write a picture, or an animation; a PNG carries how it was made.
 
     Args:
-        image: what to write.
+        image: what to write; an indexed one (mode P) keeps its colours exactly, except in a JPEG.
         path: where; its ending is the format.
+        frames: all pictures of an animation, each with ``info["duration"]`` in milliseconds; written where the format
+            can hold them.
         recipe: anything JSON can hold (effect, settings), stored in a PNG's text chunk ``atelier``.
 
     Returns:
@@ -201,15 +253,32 @@ def save(image: Image.Image, path: str | PathLike, **recipe: Any) -> Path:
     check_output(path)
     path = Path(path)
     options: dict[str, Any] = {}
-    if path.suffix.lower() == ".png":
+    ending = path.suffix.lower()
+    if ending in (".png", ".apng"):
         options["pnginfo"] = PngImagePlugin.PngInfo()
         options["pnginfo"].add_text("atelier", json.dumps(recipe))
     else:
         options["quality"] = 95
-    if path.suffix.lower() in (".jpg", ".jpeg") and image.mode not in ("L", "RGB"):
-        image = load(image)
+        options["lossless"] = image.mode == "P"  # WebP
+    if ending in (".jpg", ".jpeg") and image.mode not in ("L", "RGB"):
+        image = on_paper(image)
+    if ending == ".gif":
+        image, frames = _plain(image), [_plain(frame) for frame in frames]
+        if "transparency" in image.info:
+            options["disposal"] = 2  # clear the frame before, which would show through the next one
+    if len(frames) > 1 and ending in (".gif", ".webp", ".png", ".apng"):
+        durations = [frame.info["duration"] for frame in frames]
+        options |= dict(save_all=True, append_images=frames[1:], duration=durations, loop=0)
     try:
         image.save(path, **options)
     except OSError as error:
         raise BadInput(f"{path} can't be written ({error.strerror or error}): choose another place.") from error
     return path
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Undo what ``convert("RGBA")`` leaves in an indexed picture: a palette that Pillow's GIF writer gets wrong."""
+    if image.mode == "P":
+        image = image.copy()
+        image.putpalette(image.getpalette())
+    return image

@@ -17,6 +17,8 @@ class Step:
         losses: current value of every loss by name; the weighted sum is called ``total``.
         seconds: wall-clock seconds since the effect started.
         note: what happened in plain words, for a status line.
+        frames: where the result moves, all its pictures, ``image`` being the first; each has ``info["duration"]`` in
+            milliseconds.
     """
 
     image: Image.Image
@@ -25,6 +27,7 @@ class Step:
     losses: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     note: str = ""
+    frames: tuple[Image.Image, ...] = ()
 
     @property
     def eta(self) -> float:

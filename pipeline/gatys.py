@@ -263,6 +263,11 @@ def estimate(width: int, height: int, settings: Settings | None = None) -> float
     return sum(_work(levels, settings)) * objective.pace(_spec(settings, 0))
 
 
+def warm_up() -> None:
+    """Load the network and time one evaluation, so that neither a user's first picture nor its estimate waits."""
+    estimate(64, 64)
+
+
 def run(
     photo: ImageSource,
     styles: Sequence[ImageSource] = (),

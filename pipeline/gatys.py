@@ -347,9 +347,9 @@ def run(
             values,
             now - started,
             note,
-            state,
-            adjustments,
-            (now - looped) * sum(work[state.iteration :]) / done,
+            state=state,
+            adjustments=adjustments,
+            seconds_left=(now - looped) * sum(work[state.iteration :]) / done,
         )
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,11 +49,14 @@ MORE = 100  # iterations of Continue
 POINTS = 100  # of each curve
 FRAMES, FRAME_SIZE, FRAME_MS, LAST_MS = 40, 320, 120, 2000  # of the making-of
 EDITOR_SIZE = 512
+RESUMABLE = 4
+
+_recent: "deque[Work]" = deque()  # the runs that can be continued, of all visitors
 
 
 @dataclass
-class Session:
-    """A visitor's last run, kept outside its generator, which Stop ends: what to save, and what to go on from.
+class Work:
+    """One run: what to save of it, and what to go on from.
 
     Attributes:
         photo: as ``gatys.run`` takes it.
@@ -64,11 +68,11 @@ class Session:
         losses: of every step, by iteration.
     """
 
-    photo: Image.Image | None = None
-    before: str = ""
-    both: bool = False
-    pictures: dict[str, Any] = field(default_factory=dict)
-    settings: Settings = Settings()
+    photo: Image.Image
+    before: str
+    both: bool
+    pictures: dict[str, Any]
+    settings: Settings
     step: StyleStep | None = None
     frames: list[Image.Image] = field(default_factory=list)
     stride: int = 1
@@ -115,6 +119,18 @@ class Session:
         return file(images.to_image(colour.with_luma(photo, luma)), ".png")
 
 
+@dataclass
+class Session:
+    """A visitor's last run, kept outside its generator, which Stop ends."""
+
+    work: Work | None = None
+
+    @property
+    def step(self) -> StyleStep | None:
+        """The last step, if there is one."""
+        return self.work and self.work.step
+
+
 def build() -> None:
     """Lay out the tab and wire it."""
     paintings = sorted((EXAMPLES / "styles").glob("*.jpg"))
@@ -137,8 +153,17 @@ def build() -> None:
                 elem_classes="main-control",
             )
             chosen["strength"] = _control("strength")
+            expected = gr.Markdown(elem_id="gatys-expected")
+            with gr.Row(elem_classes="actions"):
+                go = gr.Button("Run", variant="primary", elem_id="gatys-run")
+                stop = gr.Button("Stop", elem_id="gatys-stop")
             with gr.Accordion("More paintings, regions", open=False, elem_id="gatys-more", elem_classes="advanced"):
                 names = list(regions.COLOURS)
+                gr.Markdown(
+                    "Several paintings are mixed by their shares. Or give each its own part: paint on the photo, in "
+                    f"{names[0]} for painting 1, {names[1]} for 2, {names[2]} for 3, {names[3]} for 4. "
+                    "What you leave blank stays photo."
+                )
                 share = gr.Slider(0, 1, 1, step=0.05, label="Share of the first painting", elem_id="gatys-share-1")
                 more, shares = [], [share]
                 for i, name in enumerate(names[1:], 2):
@@ -147,7 +172,7 @@ def build() -> None:
                         shares.append(gr.Slider(0, 1, 1, step=0.05, label="Share", elem_id=f"gatys-share-{i}"))
                 editor = gr.ImageEditor(
                     _canvas(first_photo),
-                    label=f"Regions: paint in {', '.join(names)} where painting 1, 2, 3, 4 goes; the rest stays photo",
+                    label="Regions",
                     type="pil",
                     format="png",
                     sources=(),
@@ -159,7 +184,7 @@ def build() -> None:
                         default_size=30,
                     ),
                     canvas_size=(EDITOR_SIZE, EDITOR_SIZE),
-                    height=440,
+                    height=360,
                     elem_id="gatys-regions",
                 )
                 label_map = picture("… or a label map in those colours", height=130, elem_id="gatys-label-map")
@@ -177,10 +202,6 @@ def build() -> None:
                         with gr.Row():
                             for name in row:
                                 chosen[name] = _control(name)
-            expected = gr.Markdown(elem_id="gatys-expected")
-            with gr.Row(elem_classes="actions"):
-                go = gr.Button("Run", variant="primary", elem_id="gatys-run")
-                stop = gr.Button("Stop", elem_id="gatys-stop")
         with gr.Column(scale=3, min_width=320, elem_classes="outputs"):
             result = gr.ImageSlider(
                 (first_photo, str(finished[0])),
@@ -203,7 +224,7 @@ def build() -> None:
                 x_title="step",
                 y_title="loss, power of ten",
                 label="How far from the aim: every loss on a logarithmic scale",
-                height=240,
+                height=300,
                 visible=False,
                 elem_id="gatys-curve",
             )
@@ -242,14 +263,16 @@ def build() -> None:
 
 
 def _control(name: str) -> gr.components.Component:
-    options: dict[str, Any] = dict(elem_id=f"gatys-{name}")
     meta = Settings.__dataclass_fields__[name].metadata
+    options: dict[str, Any] = dict(label=meta["label"], info=meta["info"], elem_id=f"gatys-{name}")
     if name in ("content_layers", "style_layers"):
         value = list(defaults(Settings)[name])
         layers = vgg.layers("vgg19")
         return gr.Dropdown(layers, value=value, multiselect=True, label=meta["label"], info=meta["info"], **options)
     if name in LISTS:
-        return gr.Textbox(label=meta["label"], info=meta["info"], placeholder="numbers with spaces between", **options)
+        return gr.Textbox(
+            "", label=meta["label"], info=meta["info"], placeholder="numbers with spaces between", **options
+        )
     return control(Settings, name, **options)
 
 
@@ -318,8 +341,8 @@ def _run(session: Session, photo: str | None, *values: Any) -> Iterator[tuple]:
         settings = Settings(**named, style_weights=tuple(s for _, s in chosen))
         painted = label_map or _painted(editor)
         pictures = dict(styles=[p for p, _ in chosen], regions=painted, initial=initial)
-        session.__init__(images.load(photo), photo, both, pictures, settings)
-        return gatys.run(session.photo, **pictures, settings=settings)
+        session.work = work = _remembered(Work(images.load(photo), photo, both, pictures, settings))
+        return gatys.run(work.photo, **pictures, settings=settings)
 
     yield from _live(session, run, "Loading …")
 
@@ -330,16 +353,27 @@ def _painted(editor: dict | None) -> Image.Image | None:
     return layers[0] if layers and layers[0].getbbox() else None
 
 
+def _remembered(work: Work) -> Work:
+    """Let only the last few visitors continue: a state to go on from is up to hundreds of megabytes."""
+    _recent.append(work)
+    if len(_recent) > RESUMABLE:
+        old = _recent.popleft()
+        old.step = old.step and dataclasses.replace(old.step, state=None)
+    return work
+
+
 def _continue(session: Session) -> Iterator[tuple]:
     """Go on from where the last run ended or was stopped."""
 
     def run() -> Iterable[StyleStep]:
-        step = session.step
+        work, step = session.work, session.step
         if step is None:
             raise images.BadInput("There is nothing to go on from: press Run first.")
-        iterations = max(1, session.settings.iterations + step.iteration + MORE - step.total)
-        session.settings = dataclasses.replace(session.settings, iterations=iterations)
-        return gatys.run(session.photo, **session.pictures, settings=session.settings, resume=step.state)
+        if step.iteration and step.state is None:
+            raise images.BadInput("This run is too long ago to go on from: press Run again.")
+        iterations = max(1, work.settings.iterations + step.iteration + MORE - step.total)
+        work.settings = dataclasses.replace(work.settings, iterations=iterations)
+        return gatys.run(work.photo, **work.pictures, settings=work.settings, resume=step.state)
 
     yield from _live(session, run, "Going on …")
 
@@ -350,40 +384,39 @@ def _live(session: Session, run: Callable[[], Iterable[StyleStep]], waiting: str
     yield skip, waiting, skip, skip, skip, skip
     shown = -math.inf
     for step in steps(run):
-        session.add(step)
+        work = session.work
+        work.add(step)
         if step.iteration < step.total and time.perf_counter() - shown >= NEWS:
             shown = time.perf_counter()
             words = f"Step {step.iteration} of {step.total}, about {_duration(step.eta)} to go."
-            if step.adjustments:
+            if work.settings.scaling == "adaptive" and step.adjustments:
                 words += " Adjusted: " + ", ".join(f"{name} × {by:.2g}" for name, by in step.adjustments.items()) + "."
-            yield (session.before, file(step.image)), words, skip, _plot(session), skip, skip
-    width, height = session.step.image.size
-    words = f"Done in {_duration(step.seconds)}: {width} × {height} pixels, {step.iteration} steps."
-    yield _saved(session, words)
+            yield (work.before, file(step.image)), words, skip, _plot(work), skip, skip
+    width, height = step.image.size
+    yield _saved(work, f"Done in {_duration(step.seconds)}: {width} × {height} pixels, {step.iteration} steps.")
 
 
-def _plot(session: Session) -> Any:
-    return gr.LinePlot(session.curve(), visible=True) if session.losses else gr.skip()
+def _plot(work: Work) -> Any:
+    return gr.LinePlot(work.curve(), visible=True) if work.losses else gr.skip()
 
 
-def _saved(session: Session, words: str) -> tuple:
+def _saved(work: Work, words: str) -> tuple:
     """Return what the page shows of a picture that is no longer worked on: files to keep."""
-    recipe = dict(effect="gatys", settings=dataclasses.asdict(session.settings), iteration=session.step.iteration)
-    png = file(session.step.image, ".png", **recipe)
-    making = gr.Image(session.making_of(), visible=True)
-    both = gr.Image(session.in_photo_colours(), visible=True) if session.both else gr.Image(visible=False)
-    return (session.before, png), words, png, _plot(session), making, both
+    recipe = dict(effect="gatys", settings=dataclasses.asdict(work.settings), iteration=work.step.iteration)
+    png = file(work.step.image, ".png", **recipe)
+    making = gr.Image(work.making_of(), visible=True)
+    both = gr.Image(work.in_photo_colours(), visible=True) if work.both else gr.Image(visible=False)
+    return (work.before, png), words, png, _plot(work), making, both
 
 
 def _stopped(session: Session) -> tuple:
-    words = stopped()
-    return _saved(session, f"{words} {_reached(session)}") if session.step else (gr.skip(), words, *[gr.skip()] * 4)
+    return _kept(session, stopped())
 
 
-def _kept(session: Session) -> tuple:
-    """After an error: what there is so far."""
-    return _saved(session, _reached(session)) if session.step else (gr.skip(), "Nothing was painted.", *[gr.skip()] * 4)
-
-
-def _reached(session: Session) -> str:
-    return f"Step {session.step.iteration} of {session.step.total} is kept: continue or download it."
+def _kept(session: Session, words: str = "") -> tuple:
+    """Save what there is of a run that was stopped, or failed on its way."""
+    if session.step is None:
+        return gr.skip(), words or "Nothing was painted.", *[gr.skip()] * 4
+    step = session.step
+    words += f" Step {step.iteration} of {step.total} is kept: continue, or download it."
+    return _saved(session.work, words.strip())

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -224,17 +224,19 @@ def build() -> None:
                 x_title="step",
                 y_title="loss, power of ten",
                 label="How far from the aim: every loss on a logarithmic scale",
-                height=300,
+                height=240,
+                colors_in_legend=[],
                 visible=False,
                 elem_id="gatys-curve",
             )
+            legend = gr.HTML(visible=False, elem_id="gatys-legend")
             with gr.Row():
                 making = _extra("Making of", "gatys-making")
                 recoloured = _extra("In the photo's colours", "gatys-both")
             examples = thumbnails(finished, "Examples: click one", 5, "gatys-examples")
 
     controls = [chosen[name] for name in CONTROLS]
-    outputs = [result, status, download, curve, making, recoloured]
+    outputs = [result, status, download, curve, legend, making, recoloured]
     inputs = [session, photo, painting, *more, *shares, editor, label_map, initial, both, *controls]
     preset_controls = [chosen[name] for name in PRESET_CONTROLS]
     live = dict(outputs=outputs) | HEAVY | QUIET
@@ -246,8 +248,7 @@ def build() -> None:
         photo, painting, preset = _example(event.index)
         end = str(finished[event.index])
         shown = [(photo, end), "An example. Run paints it before your eyes.", file(images.load(end), ".png")]
-        hidden = [gr.LinePlot(visible=False), gr.Image(visible=False), gr.Image(visible=False)]
-        return [Session(), photo, painting, preset, *_preset(preset), *shown, *hidden]
+        return [Session(), photo, painting, preset, *_preset(preset), *shown, *[gr.update(visible=False)] * 4]
 
     runs = [go.click(_run, inputs, **live), proceed.click(_continue, session, **live)]
     for run in runs:
@@ -267,12 +268,9 @@ def _control(name: str) -> gr.components.Component:
     options: dict[str, Any] = dict(label=meta["label"], info=meta["info"], elem_id=f"gatys-{name}")
     if name in ("content_layers", "style_layers"):
         value = list(defaults(Settings)[name])
-        layers = vgg.layers("vgg19")
-        return gr.Dropdown(layers, value=value, multiselect=True, label=meta["label"], info=meta["info"], **options)
+        return gr.Dropdown(vgg.layers("vgg19"), value=value, multiselect=True, **options)
     if name in LISTS:
-        return gr.Textbox(
-            "", label=meta["label"], info=meta["info"], placeholder="numbers with spaces between", **options
-        )
+        return gr.Textbox("", placeholder="numbers with spaces between", **options)
     return control(Settings, name, **options)
 
 
@@ -381,7 +379,7 @@ def _continue(session: Session) -> Iterator[tuple]:
 def _live(session: Session, run: Callable[[], Iterable[StyleStep]], waiting: str) -> Iterator[tuple]:
     """Show the steps of a run, no more often than an eye can follow, and save the last."""
     skip = gr.skip()
-    yield skip, waiting, skip, skip, skip, skip
+    yield skip, waiting, *[skip] * 5
     shown = -math.inf
     for step in steps(run):
         work = session.work
@@ -391,13 +389,28 @@ def _live(session: Session, run: Callable[[], Iterable[StyleStep]], waiting: str
             words = f"Step {step.iteration} of {step.total}, about {_duration(step.eta)} to go."
             if work.settings.scaling == "adaptive" and step.adjustments:
                 words += " Adjusted: " + ", ".join(f"{name} × {by:.2g}" for name, by in step.adjustments.items()) + "."
-            yield (work.before, file(step.image)), words, skip, _plot(work), skip, skip
+            yield (work.before, file(step.image)), words, skip, *_plot(work), skip, skip
     width, height = step.image.size
     yield _saved(work, f"Done in {_duration(step.seconds)}: {width} × {height} pixels, {step.iteration} steps.")
 
 
-def _plot(work: Work) -> Any:
-    return gr.LinePlot(work.curve(), visible=True) if work.losses else gr.skip()
+def _plot(work: Work) -> tuple:
+    """Return the curves and, because the plot's own would be cut off, their legend, which wraps."""
+    if not work.losses:
+        return gr.skip(), gr.skip()
+    hues = _hues(list(work.losses[work.step.iteration]))
+    legend = " ".join(f'<span><b style="color: {hue}">—</b> {name}</span>' for name, hue in hues.items())
+    return gr.LinePlot(work.curve(), color_map=hues, visible=True), gr.HTML(legend, visible=True)
+
+
+def _hues(names: Sequence[str]) -> dict[str, str]:
+    """Give each loss a colour: content greens, style from blue to pink, by depth of the layer."""
+    hues = {"total": "hsl(24, 95%, 53%)", "denoise": "hsl(30, 8%, 60%)"}
+    for kind, low, high in (("content", 90, 150), ("style", 190, 330)):
+        layers = [name for name in names if name.startswith(kind)]
+        for i, name in enumerate(layers):
+            hues[name] = f"hsl({low + (high - low) * i / max(1, len(layers) - 1):.0f}, 65%, 50%)"
+    return {name: hues[name] for name in sorted(names, key=lambda name: name != "total")}
 
 
 def _saved(work: Work, words: str) -> tuple:
@@ -406,7 +419,7 @@ def _saved(work: Work, words: str) -> tuple:
     png = file(work.step.image, ".png", **recipe)
     making = gr.Image(work.making_of(), visible=True)
     both = gr.Image(work.in_photo_colours(), visible=True) if work.both else gr.Image(visible=False)
-    return (work.before, png), words, png, _plot(work), making, both
+    return (work.before, png), words, png, *_plot(work), making, both
 
 
 def _stopped(session: Session) -> tuple:
@@ -416,7 +429,7 @@ def _stopped(session: Session) -> tuple:
 def _kept(session: Session, words: str = "") -> tuple:
     """Save what there is of a run that was stopped, or failed on its way."""
     if session.step is None:
-        return gr.skip(), words or "Nothing was painted.", *[gr.skip()] * 4
+        return gr.skip(), words or "Nothing was painted.", *[gr.skip()] * 5
     step = session.step
     words += f" Step {step.iteration} of {step.total} is kept: continue, or download it."
     return _saved(session.work, words.strip())

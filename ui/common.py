@@ -14,7 +14,7 @@ import gradio as gr
 from PIL import Image
 
 from pipeline import AtelierError, Step, images
-from pipeline.settings import Settings, choices
+from pipeline.settings import Settings, choices, defaults
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -148,7 +148,11 @@ def endpoint(name: str, module: ModuleType) -> None:
             yield image, report | dict(seconds=step.seconds, note=step.note)
 
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    call.__signature__ = inspect.Signature([inspect.Parameter(p, keyword) for p in [*pictures, *names]])
+    # Gradio asks clients for every parameter that has no default here.
+    usual = defaults(module.Settings) | {p: None for p, count in pictures.items() if count == "optional"}
+    call.__signature__ = inspect.Signature(
+        [inspect.Parameter(p, keyword, default=usual.get(p, inspect.Parameter.empty)) for p in [*pictures, *names]]
+    )
     call.__doc__ = (module.__doc__ or "").partition("\n")[0]
     call.__name__ = name
     with gr.Column(visible=False):

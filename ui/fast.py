@@ -78,7 +78,9 @@ def build() -> None:
         looks.select(pick, None, painting, **QUIET).then(**run),
         examples.select(pick_example, None, [photo, painting, strength], **QUIET).then(**run),
     ]
-    stop.click(stopped, None, status, cancels=runs, queue=False, **QUIET)
+    # Two events: Gradio ends the runs only when the event that cancels them has ended itself.
+    halt = stop.click(None, cancels=runs, queue=False, **QUIET)
+    halt.then(stopped, None, status, queue=False, **QUIET)
 
 
 def _example(index: int) -> tuple[str, str, float]:

@@ -253,7 +253,9 @@ def build() -> None:
     runs = [go.click(_run, inputs, **live), proceed.click(_continue, session, **live)]
     for run in runs:
         run.failure(_kept, session, outputs, **QUIET)
-    stop.click(_stopped, session, outputs, cancels=runs, queue=False, **QUIET)
+    # Two events: Gradio ends the runs only when the event that cancels them has ended itself.
+    halt = stop.click(None, cancels=runs, queue=False, **QUIET)
+    halt.then(_stopped, session, outputs, queue=False, **QUIET)
     looks.select(pick, None, painting, **QUIET)
     examples.select(
         pick_example, None, [session, photo, painting, preset, *preset_controls, *outputs], cancels=runs, **QUIET

@@ -157,6 +157,13 @@ def test_a_visitor_paints_regions(visit, tmp_path):
     page.get_by_text("Painting 2 has no region").wait_for()
     shoot(page, "gatys-regions")
 
+    page.locator("#gatys-painting-2 button[aria-label='Remove Image']").click()
+    page.locator("#gatys-run").click()
+    wait_for_status(page, "Done in")
+    photo = Image.open(CONTENT / "city_skyline.jpg").resize((128, 64), Image.Resampling.LANCZOS)
+    change = np.abs(np.asarray(saved(page, tmp_path), float) - np.asarray(photo, float)).mean(-1)
+    assert change[20:30, 50:78].mean() > 4 > 1 > change[52:].mean()
+
 
 def test_what_the_user_must_do_is_said_on_the_page(visit):
     page = visit()

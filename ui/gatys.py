@@ -22,6 +22,9 @@ from .common import EXAMPLES, HEAVY, QUIET, control, file, picture, steps, stopp
 FINISHED = (
     ("city_skyline", "auvers", "painterly"),
     ("chelsea", "composition_viii", "painterly"),
+    ("matterhorn", "great_wave", "bold"),
+    ("cypress_field", "poppies", "faithful to the photo"),
+    ("canyon", "great_wave", "texture only"),
 )
 BASIC = ("size", "iterations", "init", "colours", "style_scale")
 EXPERT = (
@@ -96,10 +99,9 @@ class Work:
         iterations = list(self.losses)
         kept = {*iterations[:: len(iterations) // POINTS + 1], *iterations[-1:]}
         rows = [
-            (iteration, name, math.log10(value))
+            (iteration, name, math.log10(value) if value > 0 else None)
             for iteration in sorted(kept)
             for name, value in self.losses[iteration].items()
-            if value > 0
         ]
         return pd.DataFrame(rows, columns=["iteration", "loss", "value"])
 
@@ -251,8 +253,6 @@ def build() -> None:
         return [Session(), photo, painting, preset, *_preset(preset), *shown, *[gr.update(visible=False)] * 4]
 
     runs = [go.click(_run, inputs, **live), proceed.click(_continue, session, **live)]
-    for run in runs:
-        run.failure(_kept, session, outputs, **QUIET)
     # Two events: Gradio ends the runs only when the event that cancels them has ended itself.
     halt = stop.click(None, cancels=runs, queue=False, **QUIET)
     halt.then(_stopped, session, outputs, queue=False, **QUIET)
@@ -383,17 +383,26 @@ def _live(session: Session, run: Callable[[], Iterable[StyleStep]], waiting: str
     skip = gr.skip()
     yield skip, waiting, *[skip] * 5
     shown = -math.inf
-    for step in steps(run):
-        work = session.work
-        work.add(step)
-        if step.iteration < step.total and time.perf_counter() - shown >= NEWS:
-            shown = time.perf_counter()
-            words = f"Step {step.iteration} of {step.total}, about {_duration(step.eta)} to go."
-            if work.settings.scaling == "adaptive" and step.adjustments:
-                words += " Adjusted: " + ", ".join(f"{name} × {by:.2g}" for name, by in step.adjustments.items()) + "."
-            yield (work.before, file(step.image)), words, skip, *_plot(work), skip, skip
+    try:
+        for step in steps(run):
+            work = session.work
+            work.add(step)
+            if step.iteration < step.total and time.perf_counter() - shown >= NEWS:
+                shown = time.perf_counter()
+                yield (work.before, file(step.image)), _progress(work), skip, *_plot(work), skip, skip
+    except gr.Error:
+        yield _kept(session, "")
+        raise
     width, height = step.image.size
     yield _saved(work, f"Done in {_duration(step.seconds)}: {width} × {height} pixels, {step.iteration} steps.")
+
+
+def _progress(work: Work) -> str:
+    step = work.step
+    words = f"Step {step.iteration} of {step.total}, about {_duration(step.eta)} to go."
+    if work.settings.scaling == "adaptive" and step.adjustments:
+        words += " Adjusted: " + ", ".join(f"{name} × {by:.2g}" for name, by in step.adjustments.items()) + "."
+    return words
 
 
 def _plot(work: Work) -> tuple:
@@ -428,7 +437,7 @@ def _stopped(session: Session) -> tuple:
     return _kept(session, stopped())
 
 
-def _kept(session: Session, words: str = "") -> tuple:
+def _kept(session: Session, words: str) -> tuple:
     """Save what there is of a run that was stopped, or failed on its way."""
     if session.step is None:
         return gr.skip(), words or "Nothing was painted.", *[gr.skip()] * 5

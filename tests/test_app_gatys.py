@@ -74,12 +74,14 @@ def visit(open_page):
         page.set_default_timeout(60_000)
         page.get_by_role("tab", name="Neural style").click()
         page.wait_for_selector("#gatys-result img")
+        # the page is at rest: a value typed before that can be lost
+        page.wait_for_function("() => /about/.test(document.querySelector('#gatys-expected').innerText)")
         page.locator("#gatys-advanced > button").first.click()
+        page.locator("#gatys-init").get_by_text("content", exact=True).click()
         for name, value in (("size", 128), ("iterations", iterations)):
             field = page.locator(f"#gatys-{name} input[type=number]")
             field.fill(str(value))
             field.press("Tab")
-        page.locator("#gatys-init").get_by_text("content", exact=True).click()
         return page
 
     return visit
@@ -108,7 +110,6 @@ def saved(page, tmp_path):
 
 def test_a_visitor_watches_stops_downloads_and_continues(visit, tmp_path):
     page = visit(iterations=5000)
-    page.wait_for_function("() => /about/.test(document.querySelector('#gatys-expected').innerText)")
     page.set_input_files("#gatys-photo input[type=file]", str(CONTENT / "coffee.jpg"))
     page.wait_for_function("() => document.querySelector('#gatys-photo img')?.src.includes('coffee')")
     page.locator("#gatys-looks button.thumbnail-item").nth(6).click()

@@ -262,7 +262,8 @@ def build() -> None:
     )
     preset.input(_preset, preset, preset_controls, **QUIET)
     photo.change(_canvas, photo, editor, **QUIET)
-    gr.on(None, _expected, [photo, *(chosen[name] for name in COSTS)], expected, trigger_mode="always_last", **QUIET)
+    cost = [photo, *(chosen[name] for name in COSTS)]
+    gr.on(None, _expected, cost, expected, trigger_mode="always_last", queue=False, **QUIET)
 
 
 def _control(name: str) -> gr.components.Component:

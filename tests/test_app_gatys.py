@@ -205,3 +205,8 @@ def test_phone_and_dark_mode(open_page, width, query):
             box = page.locator(f"#gatys-{name}").bounding_box()
             assert box["y"] + box["height"] <= 844
     shoot(page, f"gatys-{width}{'-dark' if query else ''}")
+    for name in ("more", "advanced", "experts"):
+        page.locator(f"#gatys-{name} > button").first.click()
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shoot(page, f"gatys-{width}{'-dark' if query else ''}-open")

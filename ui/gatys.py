@@ -169,7 +169,7 @@ def build() -> None:
                 share = gr.Slider(0, 1, 1, step=0.05, label="Share of the first painting", elem_id="gatys-share-1")
                 more, shares = [], [share]
                 for i, name in enumerate(names[1:], 2):
-                    with gr.Row(elem_classes="pair"):
+                    with gr.Row():
                         more.append(picture(f"Painting {i} ({name})", height=130, elem_id=f"gatys-painting-{i}"))
                         shares.append(gr.Slider(0, 1, 1, step=0.05, label="Share", elem_id=f"gatys-share-{i}"))
                 editor = gr.ImageEditor(

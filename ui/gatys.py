@@ -43,6 +43,8 @@ EXPERT = (
 CONTROLS = ("strength", *BASIC, *(name for row in EXPERT for name in row))
 PRESET_CONTROLS = tuple(name for name in CONTROLS if any(name in preset for preset in PRESETS.values()))
 LISTS = ("style_layer_weights", "canvas")  # numbers, typed as text
+# Ranges too wide for a slider.
+TYPED = ("content_weight", "style_weight", "denoise_weight", "learning_rate", "seed")
 # What the expected time depends on.
 COSTS = ("size", "iterations", "scales", "coarse_iterations", "content_weight", "style_weight", "content_layers")
 COSTS += ("style_layers", "pooling", "tile_size")
@@ -274,6 +276,9 @@ def _control(name: str) -> gr.components.Component:
         return gr.Dropdown(vgg.layers("vgg19"), value=value, multiselect=True, **options)
     if name in LISTS:
         return gr.Textbox("", placeholder="numbers with spaces between", **options)
+    if name in TYPED:
+        value = defaults(Settings)[name]
+        return gr.Number(value, precision=0 if isinstance(value, int) else None, step=meta["step"] or 0.01, **options)
     return control(Settings, name, **options)
 
 

@@ -100,3 +100,18 @@ def match_colours(image: np.ndarray, target: np.ndarray, method: MatchMethod = "
 def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
     values, vectors = np.linalg.eigh(matrix)
     return (vectors * np.maximum(values, 0) ** exponent) @ vectors.T
+
+
+def match_histograms(image: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Give each channel of ``image`` (..., C) the distribution of values that it has in ``target`` (..., C).
+
+    The monotone map through both cumulative distributions (Gonzalez & Woods, "Digital Image Processing", 3.3.2).
+    """
+    matched = np.empty(image.shape, np.float32)
+    for c in range(image.shape[-1]):
+        _, where, counts = np.unique(image[..., c], return_inverse=True, return_counts=True)
+        wanted, wanted_counts = np.unique(target[..., c], return_counts=True)
+        quantiles = (np.cumsum(counts) - counts / 2) / counts.sum()
+        wanted_quantiles = (np.cumsum(wanted_counts) - wanted_counts / 2) / wanted_counts.sum()
+        matched[..., c] = np.interp(quantiles, wanted_quantiles, wanted)[where].reshape(image.shape[:-1])
+    return matched

@@ -27,6 +27,11 @@ def layers(network: Network = "vgg16") -> tuple[str, ...]:
     return tuple(f"relu{b}_{i}" for b, n in enumerate(_BLOCKS[network], 1) for i in range(1, n + 1))
 
 
+def channels(tap: str) -> int:
+    """Return how many channels a tap has."""
+    return min(512, 32 * 2 ** int(tap.removeprefix("relu").partition("_")[0]))
+
+
 @cache
 def load(network: Network = "vgg16") -> Mapping[str, np.ndarray]:
     """Return kernels (3, 3, in, out) and biases (out,) by name: ``conv1_1.kernel``, ``conv1_1.bias``, and so on.

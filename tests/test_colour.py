@@ -54,3 +54,14 @@ def test_match_colours_survives_grey_and_flat_pictures(rng):
     np.testing.assert_allclose(colour.match_colours(rng.random((8, 8, 3)), flat).std(), 0, atol=0.02)
     with pytest.raises(BadInput):
         colour.match_colours(flat, flat, "magic")
+
+
+def test_matched_histograms_have_the_targets_quantiles(rng):
+    image, target = rng.uniform(0, 0.5, (40, 30, 3)), rng.beta(2, 5, (25, 60, 3))
+    matched = colour.match_histograms(image, target)
+    quantiles = np.linspace(0.05, 0.95, 10)
+    np.testing.assert_allclose(
+        np.quantile(matched, quantiles, (0, 1)), np.quantile(target, quantiles, (0, 1)), atol=0.01
+    )
+    order = np.argsort(image[..., 0].ravel())
+    assert (np.diff(matched[..., 0].ravel()[order]) >= 0).all()

@@ -16,7 +16,7 @@ import gradio as gr
 from PIL import Image
 
 from pipeline import AtelierError, Step, images
-from pipeline.settings import Settings, choices
+from pipeline.settings import Settings, choices, defaults
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -110,23 +110,20 @@ def steps(run: Callable[[], Iterable[Step]]) -> Iterator[Step]:
         yield from run()
 
 
-def on_stop(button: gr.Button, runs: Any, status: gr.Markdown, lock: threading.Lock = _BUSY) -> Any:
-    """Let a button stop runs, and say so once their last step has ended and freed the lock.
+def stopped(lock: threading.Lock = _BUSY) -> str:
+    """Wait until the last step of a run has ended and freed the lock: a run started before that would be lost."""
+    if lock.acquire(timeout=10):
+        lock.release()
+    return "Stopped."
 
-    A run that is started before that would be lost. The cancelling is an event of its own, and the first: the page
-    handles events of one click one after another.
 
-    Returns:
-        The event that says so, for what is to happen then.
+def on_stop(button: gr.Button, runs: Any, fn: Callable, inputs: Any, outputs: Any) -> None:
+    """Let a button stop runs, then call a function, which may wait for them (``stopped``).
+
+    Two events: the page handles those of one click one after another, and would cancel only once the function is done.
     """
-
-    def stopped() -> str:
-        if lock.acquire(timeout=10):
-            lock.release()
-        return "Stopped."
-
     button.click(None, None, None, cancels=runs, queue=False)
-    return button.click(stopped, None, status, queue=False, **QUIET)
+    button.click(fn, inputs, outputs, queue=False, **QUIET)
 
 
 @contextmanager
@@ -187,7 +184,11 @@ def endpoint(name: str, module: ModuleType) -> None:
             yield image, report | dict(seconds=step.seconds, note=step.note)
 
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    call.__signature__ = inspect.Signature([inspect.Parameter(p, keyword) for p in [*pictures, *names]])
+    # Gradio asks clients for every parameter that has no default here.
+    usual = defaults(module.Settings) | {p: None for p, count in pictures.items() if count == "optional"}
+    call.__signature__ = inspect.Signature(
+        [inspect.Parameter(p, keyword, default=usual.get(p, inspect.Parameter.empty)) for p in [*pictures, *names]]
+    )
     call.__doc__ = (module.__doc__ or "").partition("\n")[0]
     call.__name__ = name
     with gr.Column(visible=False):

@@ -9,7 +9,7 @@ import gradio as gr
 from pipeline import fast, images
 from pipeline.fast import MAX_STYLES, Settings
 
-from .common import EXAMPLES, HEAVY, QUIET, control, file, on_stop, picture, steps, thumbnails
+from .common import EXAMPLES, HEAVY, QUIET, control, file, on_stop, picture, steps, stopped, thumbnails
 
 # Finished pictures to click: photo, painting, strength. `examples/SOURCES.md` tells how they were made.
 FINISHED = (
@@ -78,7 +78,7 @@ def build() -> None:
         looks.select(pick, None, painting, **QUIET).then(**run),
         examples.select(pick_example, None, [photo, painting, strength], **QUIET).then(**run),
     ]
-    on_stop(stop, runs, status)
+    on_stop(stop, runs, stopped, None, status)
 
 
 def _example(index: int) -> tuple[str, str, float]:

@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline import AtelierError, images, palettes, pixel
 from pipeline.pixel import PRESETS, SIZES, Settings
 
-from .common import EXAMPLES, QUIET, control, file, on_stop, picture, place, thumbnails, told
+from .common import EXAMPLES, QUIET, control, file, on_stop, picture, place, stopped, thumbnails, told
 
 FOLDER = EXAMPLES / "finished"
 # Finished pictures to click: photo and look. `examples/SOURCES.md` tells how they were made.
@@ -168,7 +168,7 @@ def build() -> None:
     live = clock.change(
         run, [photo, *controls], [status, stop, *shown.values()], trigger_mode="always_last", **LIGHT, **QUIET
     )
-    on_stop(stop, live, status, _ANIMATION).then(lambda: gr.update(visible=False), None, stop, **at_once)
+    on_stop(stop, live, lambda: (stopped(_ANIMATION), gr.update(visible=False)), None, [status, stop])
     gr.on([side.input for side in sides], None, None, size, js=f"() => '{CUSTOM}'", **at_once)
     chosen["palette"].change(show_what_counts, chosen["palette"], [own, chosen["colours"]], **at_once)
 

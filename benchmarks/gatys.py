@@ -1,0 +1,177 @@
+"""``python -m benchmarks.gatys``: how fast neural style gets where a plain run gets, what steps cost, how it looks."""
+
+import dataclasses
+import itertools
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from PIL import Image
+
+from pipeline import fast, gatys, images, objective, precision, vgg
+from pipeline.gatys import Settings
+from pipeline.objective import Objective, Spec, Weights
+
+from . import heldout
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+SHEET = Path(__file__).resolve().parent.parent / "build" / "gatys.png"
+SIZE = 512
+PAIR = "astronaut", "auvers"
+CONTENTS = ("astronaut", "chelsea", "city_skyline")
+STYLES = ("great_wave", "auvers", "composition_viii")
+# What tutorials do.
+PLAIN = dict(init="content", optimiser="adam", learning_rate=0.02, scales=1, iterations=150, precision="float32")
+QUALITY_SIZE = 256
+
+
+def content(name: str) -> Image.Image:
+    return images.load(EXAMPLES / "content" / f"{name}.jpg")
+
+
+def style(name: str) -> Image.Image:
+    return images.load(EXAMPLES / "styles" / f"{name}.jpg")
+
+
+def convergence() -> None:
+    """Print seconds until our loss, in float32, is that of a plain run after 150 iterations."""
+    photo, painting = images.fit(content(PAIR[0]), SIZE), style(PAIR[1])
+    plain = Settings(size=SIZE, **PLAIN)
+    ours = Settings(size=SIZE, scales=1, iterations=150)
+    spec = Spec(content=ours.content_layers, style=ours.style_layers, style_loss=ours.style_loss)
+    weights = Weights(
+        np.float32([ours.content_weight, ours.style_weight, ours.denoise_weight]),
+        np.full(len(spec.style), 1 / len(spec.style), np.float32),
+        np.ones(1, np.float32),
+    )
+    target = objective.style_targets(spec, [images.to_array(painting)], [1.0], SIZE)
+    judge = Objective(spec, images.to_array(photo), target, weights)
+
+    def loss(step: gatys.StyleStep) -> float:
+        return judge(step.state.picture).losses["total"]
+
+    *_, last = gatys.run(photo, [painting], plain)
+    wanted, slow = loss(last), last.seconds
+    list(gatys.run(photo, [painting], dataclasses.replace(ours, iterations=1)))  # to load and to trace
+    paused, quick, preview = 0.0, None, 0.0
+    for step in gatys.run(photo, [painting], ours):
+        if step.iteration == 0:
+            preview = step.seconds
+            continue
+        judging = time.perf_counter()
+        reached = loss(step)
+        elapsed = step.seconds - paused
+        paused += time.perf_counter() - judging
+        if reached <= wanted:
+            quick = elapsed
+            break
+    print(f"{PAIR[0]} x {PAIR[1]}, {SIZE}x{SIZE}, loss judged in float32:\n")
+    print(f"- plain (float32, from the photo, Adam, 150 iterations): {slow:.0f} s to a loss of {wanted:.3f}")
+    if quick is None:
+        print(f"- ours did not get there in {step.iteration} iterations: {reached:.3f} after {elapsed:.0f} s")
+    else:
+        print(f"- ours, to the same loss: {quick:.1f} s, {step.iteration} iterations: {slow / quick:.1f} times faster")
+    started = time.perf_counter()
+    *_, last = gatys.run(photo, [painting], Settings(size=SIZE))
+    print(f"- the default preset: {time.perf_counter() - started:.1f} s; first picture after {preview:.1f} s\n")
+
+
+def seconds(function: Callable[[], object], repeats: int = 5) -> float:
+    """Shortest wall-clock time of a call, after one to warm up."""
+    function()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def step_cost() -> None:
+    """Print seconds for one evaluation of loss and gradient, ours and in PyTorch."""
+    photo = images.to_array(content(PAIR[0]).resize((SIZE, SIZE)))
+    painting = images.to_array(style(PAIR[1]))
+    settings = Settings()
+    print(f"One evaluation of loss and gradient at {SIZE}x{SIZE}, seconds:\n")
+    for dtype in ["float32"] + ["bfloat16"] * precision.cpu_has_bfloat16():
+        spec = Spec(content=settings.content_layers, style=settings.style_layers, dtype=dtype)
+        ones = np.ones(len(spec.style), np.float32)
+        target = objective.style_targets(spec, [painting], [1.0], SIZE)
+        loss = Objective(spec, photo, target, Weights(np.ones(3, np.float32), ones, np.ones(1, np.float32)))
+        print(f"- ours, {dtype}: {seconds(lambda loss=loss: loss(photo)):.2f}")
+    try:
+        import torch
+    except ImportError:
+        print("- PyTorch is not installed here: skipped\n")
+        return
+    for dtype in (torch.float32, torch.bfloat16):
+        step = _torch_step(photo, settings, dtype)
+        print(f"- PyTorch, {str(dtype).removeprefix('torch.')}: {seconds(step):.2f}")
+    print()
+
+
+def _torch_step(photo: np.ndarray, settings: Settings, dtype: object) -> Callable[[], object]:
+    """The same step as tutorials write it: VGG-16, Gram matrices in float32, autograd."""
+    import torch
+    import torch.nn.functional as F
+
+    tensors = {
+        k: torch.tensor(v.transpose(3, 2, 0, 1).copy() if v.ndim == 4 else v, dtype=dtype)
+        for k, v in vgg.load("vgg16").items()
+    }
+    last = max(vgg.layers().index(tap) for tap in (*settings.content_layers, *settings.style_layers))
+    taps = vgg.layers()[: last + 1]
+    image = torch.tensor(photo.transpose(2, 0, 1)[None].copy(), requires_grad=True)
+
+    def step() -> None:
+        x, loss = image.to(dtype), 0.0
+        for tap in taps:
+            name = tap.removeprefix("relu")
+            if name.endswith("_1") and name != "1_1":
+                x = F.max_pool2d(x, 2)
+            x = F.relu(F.conv2d(x, tensors[f"conv{name}.kernel"], tensors[f"conv{name}.bias"], padding=1))
+            if tap in settings.style_layers:
+                flat = x.float().flatten(2)[0]
+                loss = loss + ((flat @ flat.T / flat.shape[1]) ** 2).mean()
+            if tap in settings.content_layers:
+                loss = loss + (x.float() ** 2).mean()
+        loss.backward()
+        image.grad = None
+
+    return step
+
+
+def quality() -> None:
+    """Print distances in AlexNet, and write a contact sheet."""
+    engines = {
+        "fast style": lambda p, s: fast.stylize(p, s, size=QUALITY_SIZE),
+        "plain": lambda p, s: gatys.stylize(p, s, **PLAIN | dict(size=QUALITY_SIZE)),
+        "neural style": lambda p, s: gatys.stylize(p, s, size=QUALITY_SIZE),
+        "neural style, bold": lambda p, s: gatys.stylize(p, s, size=QUALITY_SIZE, preset="bold"),
+    }
+    pairs = list(itertools.product(CONTENTS, STYLES))
+    sheet = Image.new("RGB", (QUALITY_SIZE * len(engines), QUALITY_SIZE * len(pairs)), "white")
+    print(f"Distances in AlexNet, geometric mean over {len(pairs)} pairs at {QUALITY_SIZE} px; lower is better:\n")
+    print("| | style | content |\n|---|--:|--:|")
+    for column, (name, engine) in enumerate(engines.items()):
+        distances = []
+        for row, pair in enumerate(pairs):
+            photo, painting = images.fit(content(pair[0]), QUALITY_SIZE), style(pair[1])
+            image = engine(photo, painting)
+            sheet.paste(image, (column * QUALITY_SIZE, row * QUALITY_SIZE))
+            distances.append((heldout.style_distance(image, painting), heldout.content_distance(image, photo)))
+        style_mean, content_mean = np.exp(np.log(np.maximum(distances, 1e-9)).mean(0))
+        print(f"| {name} | {style_mean:.2f} | {content_mean:.2f} |", flush=True)
+    SHEET.parent.mkdir(exist_ok=True)
+    sheet.save(SHEET)
+    print(f"\nContact sheet: {SHEET}")
+
+
+if __name__ == "__main__":
+    convergence()
+    step_cost()
+    quality()

@@ -1,0 +1,212 @@
+"""The tab of neural style as its users meet it: through its API, and in a real browser, on small pictures."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from gradio_client import handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from ui.gatys import FRAMES, Session, Work, _hues
+
+from .conftest import CONTENT, STYLES, shoot
+
+PHOTO, AUVERS, WAVE = CONTENT / "chelsea.jpg", STYLES / "auvers.jpg", STYLES / "great_wave.jpg"
+SMALL = dict(size=64, iterations=2, scales=1, init="content")
+
+
+def files(*paths):
+    return [handle_file(str(path)) for path in paths]
+
+
+def test_the_endpoint_streams_every_step(client):
+    job = client.submit(photo=files(PHOTO)[0], styles=files(AUVERS), **SMALL, api_name="/gatys")
+    image, report = job.result(timeout=120)
+    picture = Image.open(image)
+    assert picture.size == (64, 43) and json.loads(picture.text["atelier"])["effect"] == "gatys"
+    assert [r["iteration"] for _, r in job.outputs()] == [0, 1, 2] and report["total"] == 2
+    assert {"total", "content relu4_2", "style relu1_1", "denoise"} <= set(report["losses"])
+    assert "about" in job.outputs()[0][1]["note"]  # the expected time, before the first step
+
+
+def test_the_endpoint_takes_regions_and_says_what_is_wrong_with_them(client, tmp_path):
+    labels = np.zeros((43, 64, 3), np.uint8)
+    labels[:, :32, 0] = 255
+    path = tmp_path / "labels.png"
+    Image.fromarray(labels).save(path)
+    kwargs = dict(photo=files(PHOTO)[0], regions=files(path)[0], **SMALL, api_name="/gatys")
+    image, _ = client.predict(styles=files(AUVERS), **kwargs)
+    photo = Image.open(PHOTO).resize((64, 43), Image.Resampling.LANCZOS)
+    change = np.abs(np.asarray(Image.open(image), float) - np.asarray(photo, float)).mean((0, 2))
+    assert change[:24].mean() > 4 > 1 > change[40:].mean()  # what is not painted stays photo
+    with pytest.raises(AppError, match="Painting 2 has no region"):
+        client.predict(styles=files(AUVERS, WAVE), **kwargs)
+
+
+def test_the_making_of_is_bounded_and_spans_the_run():
+    class Step:
+        losses = {}
+        image = Image.new("RGB", (64, 48))
+        iteration = 0
+
+    work = Work(Step.image, "", False, {}, None)
+    for Step.iteration in range(1000):
+        work.add(Step)
+        assert len(work.frames) <= FRAMES
+    assert len(work.frames) >= FRAMES / 2 and work.stride * (len(work.frames) - 1) > 900
+    assert Session().step is None
+
+
+def test_every_loss_has_its_own_colour():
+    names = ["content relu4_2", "denoise", "total", *(f"style relu{i}_1" for i in range(1, 6))]
+    hues = _hues(names)
+    assert list(hues)[0] == "total" and len(set(hues.values())) == len(names)
+
+
+@pytest.fixture
+def visit(open_page):
+    """A function that opens the tab with settings for small pictures."""
+
+    def visit(query="", iterations=2, **options):
+        page = open_page(query, **options)
+        page.set_default_timeout(60_000)
+        page.get_by_role("tab", name="Neural style").click()
+        page.wait_for_selector("#gatys-result img")
+        # the page is at rest: a value typed before that can be lost
+        page.wait_for_function("() => /about/.test(document.querySelector('#gatys-expected').innerText)")
+        page.locator("#gatys-advanced > button").first.click()
+        page.locator("#gatys-init").get_by_text("content", exact=True).click()
+        for name, value in (("size", 128), ("iterations", iterations)):
+            field = page.locator(f"#gatys-{name} input[type=number]")
+            field.fill(str(value))
+            field.press("Tab")
+        return page
+
+    return visit
+
+
+def wait_for_status(page, pattern):
+    page.wait_for_function(
+        "words => new RegExp(words).test(document.querySelector('#gatys-status').innerText)",
+        arg=pattern,
+        timeout=60_000,
+    )
+    return page.locator("#gatys-status").inner_text()
+
+
+def steps_in(words):
+    return int(re.search(r"(\d+) steps|Step (\d+)", words).group(0).strip("Step s"))
+
+
+def saved(page, tmp_path):
+    with page.expect_download() as download:
+        page.locator("#gatys-download").click()
+    path = tmp_path / "saved.png"
+    download.value.save_as(path)
+    return Image.open(path)
+
+
+def test_a_visitor_watches_stops_downloads_and_continues(visit, tmp_path):
+    page = visit(iterations=5000)
+    page.set_input_files("#gatys-photo input[type=file]", str(CONTENT / "coffee.jpg"))
+    page.wait_for_function("() => document.querySelector('#gatys-photo img')?.src.includes('coffee')")
+    page.locator("#gatys-looks button.thumbnail-item").nth(6).click()
+    page.wait_for_function("() => document.querySelector('#gatys-painting img')?.src.includes('great_wave')")
+    page.get_by_text("Show both").click()
+    page.locator("#gatys-run").click()
+    wait_for_status(page, r"Step \d+ of 5020, about .* to go")
+    page.wait_for_selector("#gatys-curve svg path, #gatys-curve canvas")
+    assert "style relu5_1" in page.locator("#gatys-legend").inner_text()
+    live = page.locator("#gatys-result img").last.get_attribute("src")
+    assert live.endswith(".jpg")
+    shoot(page, "gatys-live")
+
+    page.locator("#gatys-stop").click()
+    kept = steps_in(wait_for_status(page, r"Stopped. Step \d+ of 5020 is kept"))
+    picture = saved(page, tmp_path)
+    recipe = json.loads(picture.text["atelier"])
+    assert picture.size == (128, 85) and recipe["iteration"] == kept and recipe["settings"]["size"] == 128
+    page.wait_for_selector("#gatys-making img")
+    page.wait_for_selector("#gatys-both img")
+    shoot(page, "gatys-stopped")
+
+    page.locator("#gatys-continue").click()
+    words = wait_for_status(page, "Done in")
+    assert steps_in(words.partition("pixels,")[2]) == max(kept + 100, 21)
+    assert json.loads(saved(page, tmp_path).text["atelier"])["iteration"] == max(kept + 100, 21)
+
+
+def test_a_visitor_paints_regions(visit, tmp_path):
+    page = visit()
+    page.locator("#gatys-more > button").first.click()
+    page.set_input_files("#gatys-painting-2 input[type=file]", str(WAVE))
+    canvas = page.locator("#gatys-regions canvas").first
+    canvas.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)  # the editor fits the photo to its box
+    box = canvas.bounding_box()
+
+    def stroke(height):
+        page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + height * box["height"])
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + height * box["height"], steps=8)
+        page.mouse.up()
+
+    stroke(0.42)
+    page.locator("#gatys-run").click()
+    page.get_by_text("Painting 2 has no region").wait_for()
+    shoot(page, "gatys-regions")
+
+    page.locator("#gatys-painting-2 button[aria-label='Remove Image']").click()
+    page.locator("#gatys-run").click()
+    wait_for_status(page, "Done in")
+    photo = Image.open(CONTENT / "city_skyline.jpg").resize((128, 64), Image.Resampling.LANCZOS)
+    change = np.abs(np.asarray(saved(page, tmp_path), float) - np.asarray(photo, float)).mean(-1)
+    assert change[20:30, 50:78].mean() > 4 > 1 > change[52:].mean()
+
+
+def test_what_the_user_must_do_is_said_on_the_page(visit):
+    page = visit()
+    page.locator("#gatys-continue").click()
+    page.get_by_text("There is nothing to go on from").wait_for()
+    page.locator("#gatys-photo button[aria-label='Remove Image']").click()
+    page.locator("#gatys-run").click()
+    page.get_by_text("There is no photo").wait_for()
+
+
+def test_a_result_to_wish_for_sets_the_controls(visit):
+    page = visit()
+    page.locator("#gatys-preset input").click()
+    page.get_by_role("option", name="as in the VGG-16 report").click()
+    page.wait_for_function("() => document.querySelector('#gatys-iterations input').value == 60")
+    page.locator("#gatys-experts > button").first.click()
+    assert page.locator("#gatys-scaling input:checked").get_attribute("value") == "adaptive"
+    page.locator("#gatys-iterations input[type=number]").fill("4")
+    page.locator("#gatys-iterations input[type=number]").press("Tab")
+    page.locator("#gatys-run").click()
+    wait_for_status(page, "Done in .*, 4 steps")
+    page.locator("#gatys-examples button.thumbnail-item").first.click()
+    wait_for_status(page, "An example")
+    page.wait_for_function("() => document.querySelector('#gatys-iterations input').value == 8")
+
+
+@pytest.mark.parametrize("width, query", [(390, ""), (1280, "?__theme=dark"), (390, "?__theme=dark")])
+def test_phone_and_dark_mode(open_page, width, query):
+    page = open_page(query, width=width, height=844, has_touch=width < 500)
+    page.get_by_role("tab", name="Neural style").click()
+    page.wait_for_selector("#gatys-result img")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    tops = [page.locator(f"#gatys-{e}").bounding_box()["y"] for e in ("photo", "preset", "run", "result", "looks")]
+    if width < 500:
+        assert tops == sorted(tops)
+    else:
+        for name in ("result", "run"):
+            box = page.locator(f"#gatys-{name}").bounding_box()
+            assert box["y"] + box["height"] <= 844
+    shoot(page, f"gatys-{width}{'-dark' if query else ''}")
+    for name in ("more", "advanced", "experts"):
+        page.locator(f"#gatys-{name} > button").first.click()
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shoot(page, f"gatys-{width}{'-dark' if query else ''}-open")

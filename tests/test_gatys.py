@@ -1,0 +1,223 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import BadInput, gatys, images, losses, regions, vgg
+from pipeline.gatys import PRESETS, Settings
+from pipeline.settings import resolved
+
+from .conftest import CONTENT, STYLES
+
+PHOTO = CONTENT / "astronaut.jpg"
+WAVE, COMPOSITION = STYLES / "great_wave.jpg", STYLES / "composition_viii.jpg"
+# Small, in float32, at one size: what most tests need.
+SMALL = dict(size=64, scales=1, iterations=3, precision="float32")
+# Enough to change the picture a lot, judged at the layers that ``style_distance`` looks at.
+STYLISED = dict(
+    init="content", iterations=25, optimiser="adam", style_layers=("relu1_1", "relu2_1", "relu3_1"), denoise_weight=0.0
+)
+
+
+def steps(photo=PHOTO, styles=(WAVE,), **options):
+    pictures = {name: options.pop(name) for name in ("regions", "initial", "resume") if name in options}
+    return list(gatys.run(photo, styles, Settings(**SMALL | options), **pictures))
+
+
+def difference(a, b):
+    return float(np.abs(images.to_array(a) - images.to_array(b)).mean())
+
+
+def photo(size=64):
+    return images.fit(images.load(PHOTO), size)
+
+
+def style_distance(picture, painting, box=None):
+    """Of the second moments at two layers, measured here and not by the engine."""
+
+    def moments(image):
+        found = vgg.features(images.to_array(image)[None], ("relu1_1", "relu2_1"))
+        return [losses.statistics(f) for f in found.values()]
+
+    picture = picture.crop(box) if box else picture
+    pairs = zip(moments(picture), moments(images.fit(images.load(painting), 64)), strict=True)
+    return sum(float(losses.gram_loss(a, b)[0]) for a, b in pairs)
+
+
+def test_the_start_is_shown_first_then_every_iteration():
+    found = steps(scales=2, coarse_iterations=2)
+    assert [(s.iteration, s.total) for s in found] == [(i, 5) for i in range(6)]
+    assert {s.image.size for s in found} == {(64, 64)}
+    assert not found[0].losses and found[0].eta > 0 and found[-1].eta == 0
+    assert "about" in found[0].note and found[-1].note.startswith("64x64 in ")
+    names = {"content relu4_2", "denoise", "total", *(f"style relu{i}_1" for i in range(1, 6))}
+    assert all(set(s.losses) == names for s in found[1:])
+    assert all(a.seconds < b.seconds for a, b in zip(found, found[1:], strict=False))
+
+
+def test_the_loss_falls_and_the_style_comes_closer():
+    found = steps(**STYLISED)
+    assert found[-1].losses["total"] < 0.5 * found[1].losses["total"]
+    assert style_distance(found[-1].image, WAVE) < 0.5 * style_distance(found[0].image, WAVE)
+
+
+def test_closing_the_stream_stops_it():
+    stream = gatys.run(PHOTO, [WAVE], Settings(**SMALL))
+    next(stream), next(stream)
+    stream.close()
+    with pytest.raises(StopIteration):
+        next(stream)
+
+
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+@pytest.mark.parametrize("stop", [2, 4])
+def test_stop_and_continue_is_one_long_run(optimiser, stop):
+    options = dict(scales=2, coarse_iterations=3, optimiser=optimiser, average=0.5 if optimiser == "adam" else 0.0)
+    whole = steps(**options)
+    resumed = steps(**options, resume=whole[stop].state)
+    assert [s.iteration for s in resumed] == list(range(stop + 1, 7))
+    np.testing.assert_allclose(resumed[-1].state.picture, whole[-1].state.picture, atol=2e-3)
+    assert difference(resumed[-1].image, whole[-1].image) < 2e-3
+
+
+def test_more_iterations_continue_a_finished_run():
+    first = steps(iterations=2)
+    more = steps(iterations=4, resume=first[-1].state)
+    assert [s.iteration for s in more] == [3, 4]
+    assert difference(more[-1].image, steps(iterations=4)[-1].image) < 2e-3
+    with pytest.raises(BadInput, match="All 2 iterations are done"):
+        steps(iterations=2, resume=first[-1].state)
+
+
+def test_a_seed_decides_the_noise():
+    a, b, c = (steps(init="noise", iterations=1, seed=s)[-1].image for s in (1, 1, 2))
+    assert difference(a, b) < 1e-3 < 0.05 < difference(a, c)
+    noise = images.to_array(steps(init="noise", size=128, iterations=1)[0].image)
+    assert noise.mean() == pytest.approx(0.5, abs=0.01) and 0.15 < noise.std() < 0.25
+
+
+def test_content_is_reconstructed_from_noise():
+    found = steps(
+        styles=(), preset="content reconstruction", content_layers=("relu2_1",), iterations=60, pooling="average"
+    )
+    assert found[-1].losses["total"] < 0.05 * found[1].losses["total"]
+    assert difference(found[-1].image, photo()) < 0.4 * difference(found[0].image, photo())
+
+
+def test_a_texture_is_made_at_any_size():
+    found = steps(preset="texture only", canvas=(96, 40), iterations=15, scales=1)
+    assert found[-1].image.size == (96, 40) and not any(name.startswith("content") for name in found[1].losses)
+    assert found[-1].losses["total"] < 0.2 * found[1].losses["total"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_runs(name):
+    settings = resolved(Settings(preset=name), PRESETS)
+    assert all(getattr(settings, key) == value for key, value in PRESETS[name].items())
+    few = dict(iterations=2, coarse_iterations=1, scales=min(2, settings.scales))
+    stream = gatys.run(PHOTO, [WAVE], dataclasses.replace(settings, preset="painterly", size=64, **few))
+    last = list(stream)[-1]
+    assert np.isfinite(last.losses["total"]) and images.to_array(last.image).std() > 0.05
+
+
+def test_a_preset_leaves_what_the_user_chose():
+    settings = resolved(Settings(preset="as in the paper", iterations=7), PRESETS)
+    assert settings.iterations == 7 and settings.pooling == "average"
+
+
+def test_the_report_preset_tells_its_adjustments():
+    found = steps(preset="as in the VGG-16 report", iterations=3)
+    last = found[-1]
+    assert set(last.adjustments) == {"content", "style", "denoise"}
+    assert last.adjustments["denoise"] == pytest.approx(1 / last.losses["denoise"], 1e-3)
+    assert f"content {last.adjustments['content']:.2e}" in last.note
+    assert last.losses["denoise"] < found[1].losses["denoise"]
+
+
+def test_every_painting_counts_by_its_share():
+    def painted(*shares):
+        return steps(styles=(WAVE, COMPOSITION), style_weights=shares, **STYLISED)[-1].image
+
+    one, both, other = painted(1, 0), painted(1, 1), painted(0, 1)
+    assert difference(one, steps(**STYLISED)[-1].image) < 5e-3
+    assert style_distance(one, WAVE) < style_distance(both, WAVE) < style_distance(other, WAVE)
+    assert style_distance(other, COMPOSITION) < style_distance(one, COMPOSITION)
+
+
+def test_each_region_takes_its_own_painting_and_the_rest_stays():
+    labels = Image.new("RGB", (128, 128))
+    labels.paste(regions.COLOURS["red"], (0, 0, 56, 128))
+    labels.paste(regions.COLOURS["green"], (72, 0, 128, 128))
+    source = photo(128)
+    found = steps(source, (WAVE, COMPOSITION), regions=labels, size=128, **STYLISED)
+    before, after = found[0].image, found[-1].image
+    left, right = (0, 0, 56, 128), (72, 0, 128, 128)
+    assert style_distance(after, WAVE, left) < 0.6 * style_distance(before, WAVE, left)
+    assert style_distance(after, COMPOSITION, right) < 0.6 * style_distance(before, COMPOSITION, right)
+    assert style_distance(after, WAVE, left) < style_distance(after, WAVE, right)
+    assert style_distance(after, COMPOSITION, right) < style_distance(after, COMPOSITION, left)
+    middle = (56, 0, 72, 128)
+    assert difference(after.crop(middle), source.crop(middle)) < 2e-3
+
+
+def test_colours_can_be_kept():
+    source = images.to_array(photo())
+
+    def cast(image):
+        array = images.to_array(image)
+        return (array - array.mean(-1, keepdims=True)).reshape(-1, 3)
+
+    kept = {name: steps(colours=name, iterations=6)[-1].image for name in ("style", "luma", "match", "histogram")}
+    far = np.abs(cast(kept["style"]).mean(0) - cast(photo()).mean(0)).max()
+    for name in ("match", "histogram"):
+        assert np.abs(cast(kept[name]).mean(0) - cast(photo()).mean(0)).max() < far
+    chroma = images.to_array(kept["luma"]) - source
+    inside = (images.to_array(kept["luma"]) > 0.01) & (images.to_array(kept["luma"]) < 0.99)
+    inside = inside.all(-1)
+    assert np.ptp(chroma[inside], axis=-1).max() < 0.01  # one luma difference for all three channels
+
+
+def test_strength_multiplies_the_style_weight():
+    weak, strong = (steps(strength=s, **STYLISED)[-1] for s in (0.1, 0.9))
+    assert style_distance(strong.image, WAVE) < style_distance(weak.image, WAVE)
+    assert strong.losses["content relu4_2"] > weak.losses["content relu4_2"]
+
+
+def test_a_picture_can_be_the_start():
+    start = Image.new("RGB", (90, 60), (10, 200, 30))
+    assert difference(steps(initial=start, iterations=1)[0].image, start.resize((64, 64))) < 0.01
+
+
+def test_bfloat16_differs_invisibly():
+    single, half = (steps(precision=p, size=128, iterations=8)[-1].image for p in ("float32", "bfloat16"))
+    a, b = style_distance(single, WAVE), style_distance(half, WAVE)
+    assert difference(single, half) < 0.02 and abs(a - b) < 0.05 * style_distance(photo(128), WAVE)
+
+
+def test_tiles_change_nothing():
+    whole, tiled = (steps(tile_size=t, size=96, iterations=2)[-1].image for t in (1024, 64))
+    assert difference(whole, tiled) < 3e-3
+
+
+def test_an_estimate_grows_with_the_picture():
+    few, many = (gatys.estimate(640, 480, Settings(size=64, iterations=n)) for n in (10, 20))
+    assert 0 < few < many
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(styles=()), "Choose a painting"),
+        (dict(content_weight=0, style_weight=0), "a weight above 0"),
+        (dict(style_weights=(1, 2)), "1 paintings and 2 shares"),
+        (dict(style_layer_weights=(1, 2)), "5 style layers and 2 weights"),
+        (dict(style_layers=("relu9_1",)), "no layer relu9_1"),
+        (dict(canvas=(5,), content_weight=0), "a width and a height"),
+        (dict(scaling="paper", style_loss="wasserstein"), "Gram matrices"),
+        (dict(regions=Image.new("RGB", (64, 64))), "Painting 1 has no region"),
+    ],
+)
+def test_what_can_not_be_done_is_said_in_a_sentence(options, message):
+    with pytest.raises(BadInput, match=message):
+        steps(**options)

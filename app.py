@@ -41,7 +41,7 @@ def build() -> gr.Blocks:
         with gr.Row(elem_classes="masthead"):
             gr.Markdown("# Atelier\nneural image effects", elem_classes="name")
             gr.DeepLinkButton("Share", elem_classes="share")
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):
             for name, effect in effects().items():
                 with gr.Tab(effect.TITLE, id=name):
                     import_module(f"ui.{name}").build()

@@ -10,7 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import gradio as gr  # noqa: E402  (reads the environment when imported)
 
 from pipeline import effects  # noqa: E402
-from ui.common import EXAMPLES, endpoint  # noqa: E402
+from ui.common import EXAMPLES, endpoint, warm_up  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 DAY = 24 * 3600
@@ -52,6 +52,5 @@ def build() -> gr.Blocks:
 if __name__ == "__main__":
     page = build()
     page.launch(prevent_thread_lock=True, **LAUNCH)
-    for effect in effects().values():
-        effect.warm_up()
+    warm_up(effects().values())
     page.block_thread()

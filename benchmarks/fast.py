@@ -59,14 +59,18 @@ def start_up() -> None:
         client = Client(f"http://127.0.0.1:{port}", verbose=False)
         photo = handle_file(str(EXAMPLES / "content" / "city_skyline.jpg"))
         times = [page - started]
-        for name in STYLES[:2]:
+        for name in STYLES[:3]:
             begin = time.perf_counter()
             painting = handle_file(str(EXAMPLES / "styles" / f"{name}.jpg"))
             client.predict(photo=photo, styles=[painting], api_name="/fast")
             times.append(time.perf_counter() - (page if len(times) == 1 else begin))
     finally:
         app.terminate()
-    print("App: page ready after {:.1f} s, first picture {:.1f} s later, the next in {:.1f} s.\n".format(*times))
+    print(
+        "App: page ready after {:.1f} s, first picture {:.1f} s later, the next in {:.1f} s and {:.1f} s.\n".format(
+            *times
+        )
+    )
 
 
 def seconds(function: Callable[[Image.Image], object], paintings: Iterator[Image.Image], repeats: int) -> float:

@@ -21,7 +21,8 @@ EFFECTS = ("fast", "gatys", "hybrid", "pixel")
 def effect(name: str) -> ModuleType:
     """Return the module of one effect.
 
-    It has ``TITLE``, ``NETWORKS`` (the bundled weights it needs), ``Settings`` and ``run(*pictures, settings)``.
+    It has ``TITLE``, ``NETWORKS`` (the bundled weights it needs), ``Settings`` and ``run(*pictures, settings)``; and
+    ``warm_up()`` where its first run would have to load much.
     """
     return import_module(f"{__name__}.{name}")
 

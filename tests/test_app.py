@@ -2,6 +2,10 @@
 
 import dataclasses
 import json
+import os
+import socket
+import subprocess
+import sys
 from urllib.request import urlopen
 
 import pytest
@@ -11,13 +15,32 @@ from PIL import Image
 
 from pipeline import effects
 
-from .conftest import CONTENT, STYLES, shoot
+from .conftest import CONTENT, ROOT, STYLES, shoot
 
 PHOTO, WAVE, AUVERS = CONTENT / "chelsea.jpg", STYLES / "great_wave.jpg", STYLES / "auvers.jpg"
 
 
 def files(*paths):
     return [handle_file(str(path)) for path in paths]
+
+
+def test_the_app_starts_by_its_one_command_and_stays_up():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    code = "import runpy, ui.common; warm = ui.common.warm_up\n"
+    code += "ui.common.warm_up = lambda modules: (warm(modules), print('warm', flush=True))\n"
+    code += "runpy.run_path('app.py', run_name='__main__')"
+    environment = os.environ | {"GRADIO_SERVER_PORT": str(port)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert any(line == "warm\n" for line in process.stdout)
+            with urlopen(f"http://127.0.0.1:{port}") as page:
+                assert b"Atelier" in page.read()
+        finally:
+            process.terminate()
 
 
 def test_exactly_the_effects_are_endpoints_with_every_setting_by_keyword(client):

@@ -84,6 +84,27 @@ def thumbnails(
     )
 
 
+def before_after(value: tuple[str, str], elem_id: str) -> gr.ImageSlider:
+    """Make the slider between a photo and what became of it."""
+    return gr.ImageSlider(
+        value, label="Photo | painted", interactive=False, buttons=["fullscreen"], max_height=520, elem_id=elem_id
+    )
+
+
+def mixing(effect: str, labels: Sequence[str]) -> tuple[list[gr.Image], list[gr.Slider]]:
+    """Make the inputs of more paintings, and the shares of all, the first painting's included."""
+
+    def share(number: int, label: str) -> gr.Slider:
+        return gr.Slider(0, 1, 1, step=0.05, label=label, elem_id=f"{effect}-share-{number}")
+
+    more, shares = [], [share(1, "Share of the first painting")]
+    for number, label in enumerate(labels, 2):
+        with gr.Row():
+            more.append(picture(label, height=140, elem_id=f"{effect}-painting-{number}"))
+            shares.append(share(number, "Share"))
+    return more, shares
+
+
 def control(cls: type[Settings], name: str, **kwargs: Any) -> gr.components.Component:
     """Make the widget of one setting: label, explanation, range and default come from its declaration."""
     field = next(f for f in dataclasses.fields(cls) if f.name == name)
@@ -108,6 +129,14 @@ def steps(run: Callable[[], Iterable[Step]]) -> Iterator[Step]:
     """Run an effect alone on the machine; what the user can mend becomes a message on the page."""
     with _BUSY, told():
         yield from run()
+
+
+def warm_up(modules: Iterable[ModuleType]) -> None:
+    """Load what effects need, one by one, so that the first visitor does not wait for that."""
+    for module in modules:
+        if hasattr(module, "warm_up"):
+            with _BUSY:
+                module.warm_up()
 
 
 def stopped(lock: threading.Lock = _BUSY) -> str:

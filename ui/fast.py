@@ -9,7 +9,20 @@ import gradio as gr
 from pipeline import fast, images
 from pipeline.fast import MAX_STYLES, Settings
 
-from .common import EXAMPLES, HEAVY, QUIET, control, file, on_stop, picture, steps, stopped, thumbnails
+from .common import (
+    EXAMPLES,
+    HEAVY,
+    QUIET,
+    before_after,
+    control,
+    file,
+    mixing,
+    on_stop,
+    picture,
+    steps,
+    stopped,
+    thumbnails,
+)
 
 # Finished pictures to click: photo, painting, strength. `examples/SOURCES.md` tells how they were made.
 FINISHED = (
@@ -38,24 +51,12 @@ def build() -> None:
             with gr.Accordion("Advanced", open=False, elem_id="fast-advanced", elem_classes="advanced"):
                 controls = [control(Settings, name, elem_id=f"fast-{name}") for name in CONTROLS]
                 with gr.Accordion("Mix in more paintings", open=False, elem_id="fast-mix"):
-                    share = gr.Slider(0, 1, 1, step=0.05, label="Share of the first painting", elem_id="fast-share-1")
-                    more, shares = [], [share]
-                    for i in range(2, MAX_STYLES + 1):
-                        with gr.Row():
-                            more.append(picture(f"Painting {i}", height=140, elem_id=f"fast-painting-{i}"))
-                            shares.append(gr.Slider(0, 1, 1, step=0.05, label="Share", elem_id=f"fast-share-{i}"))
+                    more, shares = mixing("fast", [f"Painting {i}" for i in range(2, MAX_STYLES + 1)])
             with gr.Row(elem_classes="actions"):
                 go = gr.Button("Run", variant="primary", elem_id="fast-run")
                 stop = gr.Button("Stop", elem_id="fast-stop")
         with gr.Column(scale=3, min_width=320, elem_classes="outputs"):
-            result = gr.ImageSlider(
-                (first_photo, str(finished[0])),
-                label="Photo | painted",
-                interactive=False,
-                buttons=["fullscreen"],
-                max_height=560,
-                elem_id="fast-result",
-            )
+            result = before_after((first_photo, str(finished[0])), "fast-result")
             status = gr.Markdown("An example. Choose a painting, or your own photo.", elem_id="fast-status")
             download = gr.DownloadButton(
                 "Download PNG", file(images.load(finished[0]), ".png"), elem_id="fast-download"

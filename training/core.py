@@ -239,7 +239,7 @@ class Run:
         if now - self._said > LOG_SECONDS or self.step in (0, self.last and self.last - 1):
             rate = pictures * len(self._reports) / (now - self._said) if self._reports else 0
             seen = self._reports or [values]
-            means = " ".join(f"{name}={np.mean([r[name] for r in seen]):.4g}" for name in values)
+            means = " ".join(f"{name}={np.mean([r[name] for r in seen if name in r]):.4g}" for name in values)
             line = f"step {self.step} {self._elapsed:.0f}s {rate:.1f} pictures/s {means}"
             print(line, flush=True)
             with (self.out / "log.txt").open("a") as file:

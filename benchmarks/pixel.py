@@ -108,7 +108,7 @@ def _pillow(small: np.ndarray, count: int, method: Image.Quantize, kmeans: int) 
 def _compare_whole(photos: Sequence[Image.Image]) -> None:
     print(f"\nWhole effect, 16 colours{'ms':>24}{'dE OK2':>12}{'dE OK':>12}{'RGB':>12}  (to the cells' linear mean)")
     methods: dict[str, Callable[[Image.Image], Image.Image]] = {}
-    for name in ("contrast", "k-centroid", "centre", "mean"):
+    for name in ("contrast", "k-centroid", "centre", "mean", *["neural"] * pixel.NEURAL):
         methods[f"ours: {name}"] = lambda photo, m=name: pixel.pixelate(photo, method=m, upscale=1)
     methods["ours: contrast, outlines"] = lambda photo: pixel.pixelate(photo, outline=0.5, upscale=1)
     try:

@@ -14,7 +14,7 @@ learns from photos and drawings that do not belong together. Where this differs 
 Everything is a function of named tensors and backend-agnostic (``keras.ops``); training calls the same functions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,13 +65,12 @@ def to_photo(art: Any, tensors: Mapping[str, Any], dtype: str = "float32") -> An
     return _painted(_conv(enlarge(x), tensors, "expand1"), enlarge(art), tensors)
 
 
-def redraw(photo: np.ndarray, tensors: Mapping[str, Any], dtype: str = "float32") -> np.ndarray:
-    """Redraw one photo of any even size.
+def framed(photo: np.ndarray, to_art: Callable[[Any], Any]) -> np.ndarray:
+    """Redraw one photo of any even size: with a rim of its reflection, which keeps the cells at its edges clean.
 
     Args:
         photo: (2 H, 2 W, 3), RGB in [0, 1].
-        tensors: as in ``to_art``.
-        dtype: as in ``to_art``.
+        to_art: ``to_art`` with its other arguments filled in.
 
     Returns:
         (H, W, 3) float32 in [0, 1].
@@ -79,10 +78,9 @@ def redraw(photo: np.ndarray, tensors: Mapping[str, Any], dtype: str = "float32"
     from keras import ops
 
     height, width = photo.shape[:2]
-    # A rim keeps the edge's cells clean.
     rims = [(RIM, RIM + -side % MULTIPLE) for side in (height, width)]
     padded = np.pad(photo, [*rims, (0, 0)], mode="reflect")
-    art = ops.convert_to_numpy(to_art(ops.convert_to_tensor(padded[None]), tensors, dtype))[0]
+    art = ops.convert_to_numpy(to_art(ops.convert_to_tensor(padded[None])))[0]
     start = RIM // 2
     return art[start : start + height // 2, start : start + width // 2].clip(0, 1)
 

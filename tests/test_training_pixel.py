@@ -48,7 +48,6 @@ def tiny(folders, tmp_path):
         data=folders,
         data_licence="tiles and blobs",
         out=tmp_path / "run",
-        steps=6,
         size=64,
         batch=2,
         width=4,
@@ -56,7 +55,6 @@ def tiny(folders, tmp_path):
         back_width=4,
         judge_width=4,
         rate=2e-3,
-        pairs=0.5,
     )
 
 
@@ -78,8 +76,8 @@ def test_it_learns_to_draw_tiles_and_exports_what_the_app_loads(tiny, folders, m
     worn = pixel.worn(art, np.float32([blobs(rng, 96) for _ in range(8)]) / 255, rng)
     tensors = weights.load(pixel.NETWORK, options.out)
     assert tensors.keys() == unet.initial(0, 8, 1).keys()
-    drawn = np.stack([unet.redraw(x, tensors) for x in worn])
-    assert np.abs(drawn - art).mean() < 0.8 * np.abs(pixel.halved(worn) - art).mean()
+    drawn = np.stack([unet.framed(x, lambda x: unet.to_art(x, tensors)) for x in worn])
+    assert np.abs(drawn - art).mean() < 0.95 * np.abs(pixel.halved(worn) - art).mean()
 
     card = (options.out / f"{pixel.NETWORK}.md").read_text()
     assert "tiles and blobs" in card and "120 steps" in card and "network: run" in card
@@ -90,32 +88,33 @@ def test_it_learns_to_draw_tiles_and_exports_what_the_app_loads(tiny, folders, m
 
 
 def test_a_resumed_training_goes_on_as_if_never_stopped(tiny, capsys):
-    pixel.train(replace(tiny, out=tiny.out / "whole"))
-    for steps in (4, 6):  # with steps for clock, the share of pairs and the rate depend on the last step
-        pixel.train(replace(tiny, steps=steps, pairs=3 / steps - 0.01, rate=0.0, out=tiny.out / "parts"))
-    assert "resumed at step 4" in capsys.readouterr().out
-    pixel.train(replace(tiny, rate=0.0, pairs=0.49, out=tiny.out / "still"))
-    a, b = (load_file(tiny.out / run / "checkpoint.safetensors") for run in ("still", "parts"))
+    whole = replace(tiny, steps=4, pairs=0.0, out=tiny.out / "whole")
+    pixel.train(whole)
+    for steps in (2, 4):
+        pixel.train(replace(whole, steps=steps, out=tiny.out / "parts"))
+    assert "resumed at step 2" in capsys.readouterr().out
+    a, b = (load_file(tiny.out / run / "checkpoint.safetensors") for run in ("whole", "parts"))
     assert a.keys() == b.keys()
     for name in a:
-        np.testing.assert_allclose(a[name], b[name], atol=2e-3, err_msg=name)
+        np.testing.assert_allclose(a[name], b[name], atol=5e-3, err_msg=name)
 
 
-def test_jax_trains_the_same(tiny, monkeypatch):
-    monkeypatch.setattr(core, "LOG_SECONDS", 0)
-    pixel.train(replace(tiny, out=tiny.out / "tensorflow"))
+def test_jax_trains_the_same(tiny):
+    """Two steps of pairs and one of all."""
+    pytest.importorskip("jax")
+    pixel.train(replace(tiny, steps=3, pairs=0.5, out=tiny.out / "tensorflow"))
     command = ["pixel", "--data", *map(str, tiny.data), "--data-licence", "x", "--out", str(tiny.out / "jax")]
-    for name in ("steps", "size", "batch", "width", "blocks", "back_width", "judge_width", "rate", "pairs"):
+    for name in ("size", "batch", "width", "blocks", "back_width", "judge_width", "rate"):
         command += [f"--{name.replace('_', '-')}", str(getattr(tiny, name))]
-    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    # The fastest code is of no use to three steps.
+    environment = os.environ | {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    command += ["--steps", "3", "--pairs", "0.5"]
     subprocess.run([sys.executable, "-m", "training", *command], check=True, cwd=ROOT, env=environment)
-    # JAX logs the first and the last step.
-    found, wanted = ((tiny.out / run / "log.txt").read_text().splitlines() for run in ("jax", "tensorflow"))
-    for line in found[0], found[-1]:
-        same = next(other for other in wanted if other.split()[:2] == line.split()[:2])
-        for a, b in zip(line.split()[4:], same.split()[4:], strict=True):
-            assert a.partition("=")[0] == b.partition("=")[0]
-            assert float(a.partition("=")[2]) == pytest.approx(float(b.partition("=")[2]), rel=0.05, abs=0.02)
+    for name in ("near", "low", "gan_art", "gan_photo", "cycle_art", "cycle_photo"):
+        found, wanted = (losses(tiny.out / run, name) for run in ("jax", "tensorflow"))
+        assert len(found) == len(wanted) == 1 and found == pytest.approx(wanted, rel=0.05), name
+    first = [losses(tiny.out / run, "pair")[0] for run in ("jax", "tensorflow")]
+    assert first[0] == pytest.approx(first[1], rel=0.02)
 
 
 def test_patches_are_as_large_as_they_say():
@@ -178,13 +177,14 @@ def test_the_pool_takes_in_what_was_made(tiny, folders):
     art = data.drawings(folders[1], 32)
     drawn = pixel.batch(np.random.default_rng(0), photos, art, tiny)
     state = core.tensors(pixel.untrained(tiny, drawn))
-    after, report = pixel.Steps(tiny, "float32").cycle(state, drawn, np.float32(0))
+    after, report = pixel.Steps(tiny, "float32").way(state, drawn, np.float32(0))
     before, pool = (np.asarray(s["pool"]["art"]) for s in (state, after))
     changed = np.flatnonzero(np.abs(pool - before).max((1, 2, 3)))
     assert changed.tolist() == drawn["slots"].tolist()
     made = unet.to_art(drawn["photo"], state["params"]["art"])
     np.testing.assert_allclose(pool[changed], made[: len(changed)], atol=1e-5)
-    assert all(np.isfinite(float(value)) for value in report.values())
+    np.testing.assert_array_equal(state["pool"]["photo"], after["pool"]["photo"])  # on this way no photo is made
+    assert report.keys() >= {"gan_art", "right_art34"} and "gan_photo" not in report
 
 
 def test_data_that_can_not_do_is_refused(tiny, folders):

@@ -90,7 +90,8 @@ def test_bfloat16_is_near_float32(rng):
 @pytest.mark.parametrize("height, width", [(2, 2), (2, 70), (18, 22), (66, 34)])
 def test_photos_of_any_even_size_are_redrawn(rng, height, width):
     photo = rng.random((height, width, 3)).astype(np.float32)
-    art = unet.redraw(photo, disturbed(3, width=2, blocks=1))
+    tensors = disturbed(3, width=2, blocks=1)
+    art = unet.framed(photo, lambda x: unet.to_art(x, tensors))
     assert art.shape == (height // 2, width // 2, 3)
     assert art.dtype == np.float32 and art.min() >= 0 and art.max() <= 1 and np.isfinite(art).all()
 
@@ -100,7 +101,7 @@ def test_the_rim_is_cut_off_where_it_was_put_on(rng):
     t = unet.initial(4, width=2, blocks=1)
     t["paint3.kernel"] = np.zeros_like(t["paint3.kernel"])
     photo = rng.random((38, 50, 3)).astype(np.float32)
-    art = unet.redraw(photo, t)
+    art = unet.framed(photo, lambda x: unet.to_art(x, t))
     # The photo is mirrored about a pixel's centre and then averaged, not averaged and then mirrored: inside only.
     wanted = uniform_filter(box(photo), (5, 5, 1), mode="mirror")
     np.testing.assert_allclose(art[2:-2, 2:-2], wanted[2:-2, 2:-2], atol=1e-5)

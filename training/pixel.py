@@ -5,7 +5,8 @@ generators, discriminators on both sides, and what went there and back must be w
 
 - Pairs: art enlarged, blurred, shaded, and overlaid with the texture of a photo, has to come back as it was. This
   teaches to flatten and to keep to the grid. It is all that the first part of the training does, as it is cheap.
-- A drawing stays near the mean colours of its cells: outside a dead zone, and more strictly over 4x4 cells.
+- A drawing stays near the mean colours of its cells, outside a dead zone, and more strictly over 4x4 cells; and its
+  colour changes from cell to cell as rarely as may be.
 
 A photo is twice the size of its drawing. All random numbers are drawn by NumPy, so that every backend sees the same.
 """
@@ -38,9 +39,10 @@ JUDGES = {"art16": ("art", 1), "art34": ("art", 2), "photo70": ("photo", 3)}
 # that nothing can be hidden in what looks flat.
 DISGUISE_NOISE, ART_NOISE, PHOTO_NOISE = 0.015, 0.03, 0.02
 DEAD_ZONE = 0.05  # how far a cell may be from its mean for nothing
+CHANGE = 0.04  # a change of colour from cell to cell that counts as half of one
 SAME = 2 / 255  # neighbours this near count as the same colour
 CLEAN = 0.25  # share of the pairs that are enlarged and no more
-HELD_PHOTOS, HELD_ART = 8, 64
+HELD_PHOTOS, HELD_ART = 8, 24
 SHEET_CELLS, SHEET_COLOURS = 96, 24
 
 ORIGIN = "trained for this project; see pixel_artist.md for the data"
@@ -82,7 +84,9 @@ class Options:
     judge_width: int = 48
     """Channels of the discriminators."""
     rate: float = 4e-4
-    """Learning rate."""
+    """Learning rate of the generators."""
+    judge_pace: float = 3.0
+    """How many times as fast the discriminators learn (two time-scale rule, Heusel et al. 2017)."""
     pairs: float = 0.3
     """Share of the training that sees pairs alone."""
     cycle_every: int = 1
@@ -93,6 +97,8 @@ class Options:
     """Weight of the pairs: higher is flatter."""
     near_weight: float = 1.5
     """Weight of the distance to the cells' means: higher is more like the photo."""
+    flat_weight: float = 1.0
+    """Weight of changes of colour between neighbouring cells: higher has larger areas of one colour."""
     low_weight: float = 5.0
     """Weight of that distance over 4x4 cells: higher keeps colours."""
     cycle_art_weight: float = 10.0
@@ -196,6 +202,7 @@ class Steps:
             mixed[kind] = ops.concatenate([pictures[count:], ops.take(pool[kind], slots, axis=0)])
             pool[kind] = ops.scatter_update(pool[kind], slots[:, None], pictures[:count])
         (_, found), gradients = core.value_and_grad(self.judges_loss)(state["judges"], mixed, drawn)
+        rate = self.options.judge_pace * rate
         judges, judges_adam = self.adam.update(gradients, state["judges_adam"], state["judges"], rate)
         return state | {"judges": judges, "judges_adam": judges_adam, "pool": pool}, report | found
 
@@ -214,6 +221,7 @@ class Steps:
             "gan_art": (o.gan_weight, self._fooled("art", judges, made, drawn)),
             "pair": (o.pair_weight, distance(both[n:], drawn["art"])),
             "near": (o.near_weight, ops.mean(ops.relu(ops.abs(art - cells) - DEAD_ZONE))),
+            "changes": (o.flat_weight, changes(art)),
             "low": (o.low_weight, distance(halved(halved(art)), halved(halved(cells)))),
         }
         if back:
@@ -262,6 +270,15 @@ def halved(x: Any) -> Any:
     return (x[:, ::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, ::2] + x[:, 1::2, 1::2]) / 4
 
 
+def changes(x: Any) -> Any:
+    """Return how often colours change from cell to cell, in a form that has a gradient: a large change counts as one.
+
+    So edges may be as sharp as they like, and slopes become flats and steps (after L0 smoothing, Xu et al. 2011).
+    """
+    found = [ops.max(ops.abs(a - b), axis=-1) for a, b in ((x[:, 1:], x[:, :-1]), (x[:, :, 1:], x[:, :, :-1]))]
+    return sum(ops.mean(change / (change + CHANGE)) for change in found) / 2
+
+
 def flatness(x: Any) -> Any:
     """Return the share of pixels that have the colour of the one above."""
     return ops.mean(ops.cast(ops.max(ops.abs(x[:, 1:] - x[:, :-1]), axis=-1) < SAME, "float32"))
@@ -307,7 +324,7 @@ def worn(art: np.ndarray, photo: np.ndarray, rng: np.random.Generator) -> np.nda
         x += ndimage.zoom(shade, (side / 6, side / 6, 1), order=1, mode="nearest", grid_mode=True)
         # What a photo has beside its large shapes.
         texture = photo[i] - _blurred(photo[i], rng.uniform(1, 6))
-        x += texture * min(1.5, rng.uniform(0, 0.08) / max(0.02, float(texture.std())))
+        x += texture * min(1.5, rng.uniform(0, 0.12) / max(0.02, float(texture.std())))
         x += rng.uniform(0, 0.05) * rng.standard_normal(x.shape, np.float32)
         made[i] = x.clip(0, 1)
     return made
@@ -325,11 +342,12 @@ def judged(
     Returns:
         The sheet: photo, means in few colours, network, network in few colours; and measures by name.
     """
+    to_art = core.compiled(lambda photo: unet.to_art(photo, tensors, dtype))
     rows, drawn = [], {"means": [], "network": []}
     for photo in photos:
         side = 2 * SHEET_CELLS
         small = np.asarray(Image.fromarray(photo).resize((side, side), Image.Resampling.LANCZOS), np.float32) / 255
-        means, network = halved(small[None])[0], unet.redraw(small, tensors, dtype)
+        means, network = halved(small[None])[0], unet.framed(small, to_art)
         few = [in_few_colours(x, SHEET_COLOURS) for x in (means, network)]
         for name, pictures in zip(drawn, few, strict=True):
             drawn[name].append(pictures)

@@ -84,10 +84,12 @@ def thumbnails(
     )
 
 
-def before_after(value: tuple[str, str], elem_id: str) -> gr.ImageSlider:
+def before_after(
+    value: tuple[str, str] | None, elem_id: str, label: str = "Photo | painted", **kwargs: Any
+) -> gr.ImageSlider:
     """Make the slider between a photo and what became of it."""
     return gr.ImageSlider(
-        value, label="Photo | painted", interactive=False, buttons=["fullscreen"], max_height=520, elem_id=elem_id
+        value, label=label, interactive=False, buttons=["fullscreen"], max_height=520, elem_id=elem_id, **kwargs
     )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline import AtelierError, images, palettes, pixel
 from pipeline.pixel import PRESETS, SIZES, Settings
 
-from .common import EXAMPLES, QUIET, control, file, on_stop, picture, place, stopped, thumbnails, told
+from .common import EXAMPLES, QUIET, before_after, control, file, on_stop, picture, place, stopped, thumbnails, told
 
 FOLDER = EXAMPLES / "finished"
 # Finished pictures to click: photo and look. `examples/SOURCES.md` tells how they were made.
@@ -44,6 +44,8 @@ CUSTOM = "Custom"
 PALETTES = {"auto": "From photo", "greys": "Greys", "own": "My own"} | {
     name: fixed.title for name, fixed in palettes.FIXED.items()
 }
+# What the network is compared with.
+CLASSICAL = Settings().method
 PALETTE_FILES = [".hex", ".gpl", ".pal", ".txt", ".png"]
 
 # The picture on the page is as large as fits this, in CSS pixels, by a whole factor.
@@ -118,11 +120,12 @@ def build() -> None:
                     name: gr.DownloadButton(**first[name], size="sm", elem_id=f"pixel-{name}")
                     for name in ("enlarged", "native", "hex", "gpl")
                 }
+            compare = before_after(None, "pixel-compare", "Classical | network", visible=False, elem_classes="pixels")
             examples = thumbnails(finished, "Examples: click one", 5, "pixel-examples")
 
     clock = gr.Number(visible="hidden")
     controls = [chosen[name] for name in CONTROLS]
-    shown = dict(result=result, swatches=swatches, reset=reset) | downloads
+    shown = dict(result=result, swatches=swatches, reset=reset, compare=compare) | downloads
 
     def run(photo: str | None, *values: Any) -> Iterator[dict]:
         for message, moving, updates in _run(photo, values):
@@ -230,7 +233,8 @@ def _run(photo: str | None, values: Sequence[Any]) -> Iterator[tuple[str, bool, 
         settings = Settings(**dict(zip(CONTROLS, values, strict=True)))
         for step in _native(photo, settings):
             if step.iteration == step.total:
-                yield step.note, False, _shown(step.frames or [step.image], settings)
+                shown = _shown(step.frames or [step.image], settings)
+                yield step.note, False, shown | dict(compare=_compared(photo, settings, shown["result"]["value"]))
             elif time.perf_counter() > told_at + NEWS:
                 told_at = time.perf_counter()
                 yield f"Frame {step.iteration} of {step.total - 1} …", True, {}
@@ -265,6 +269,16 @@ def _shown(frames: Sequence[Image.Image], settings: Settings) -> dict[str, dict[
             for e in ("hex", "gpl")
         },
     )
+
+
+def _compared(photo: str, settings: Settings, view: str) -> dict[str, Any]:
+    """Return what the slider between the classical method and the network shows."""
+    if settings.method != "neural" or view.endswith(".gif"):
+        return dict(visible=False)
+    *_, classical = _native(photo, dataclasses.replace(settings, method=CLASSICAL))
+    with Image.open(view) as shown:
+        large = pixel.enlarge(classical.image, shown.width // classical.image.width, grid=settings.grid)
+    return dict(value=(file(large, ".png"), view), visible=True)
 
 
 def _codes(palette: Any) -> str:

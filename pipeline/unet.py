@@ -35,7 +35,7 @@ def to_art(photo: Any, tensors: Mapping[str, Any], dtype: str = "float32") -> An
 
     Args:
         photo: (N, 2 H, 2 W, 3), RGB in [0, 1]; both sides multiples of ``MULTIPLE``, at least 32.
-        tensors: the weights by name, as from ``initial``.
+        tensors: the weights by name, as from ``initialise``.
         dtype: what convolutions compute in; norm statistics and colours are always float32.
 
     Returns:
@@ -53,7 +53,7 @@ def to_photo(art: Any, tensors: Mapping[str, Any], dtype: str = "float32") -> An
 
     Args:
         art: (N, H, W, 3), RGB in [0, 1]; both sides multiples of half of ``MULTIPLE``, at least 16.
-        tensors: the weights by name, as from ``initial(back=True)``.
+        tensors: the weights by name, as from ``initialise(back=True)``.
         dtype: as in ``to_art``.
 
     Returns:
@@ -85,7 +85,7 @@ def framed(photo: np.ndarray, to_art: Callable[[Any], Any]) -> np.ndarray:
     return art[start : start + height // 2, start : start + width // 2].clip(0, 1)
 
 
-def initial(seed: int, width: int = 24, blocks: int = 3, back: bool = False) -> dict[str, np.ndarray]:
+def initialise(seed: int, width: int = 24, blocks: int = 3, back: bool = False) -> dict[str, np.ndarray]:
     """Draw the weights of an untrained network.
 
     Args:

@@ -33,7 +33,7 @@ def imported(monkeypatch, *listed, folder=weights.MODELS):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("models")
-    tensors = unet.initial(0, width=4, blocks=1)
+    tensors = unet.initialise(0, width=4, blocks=1)
     tensors["paint3.kernel"] *= 20  # an untrained network paints next to nothing
     weights.save("pixel_artist", tensors, licence="CC0-1.0", origin="made by a test", folder=path)
     return path

@@ -75,7 +75,7 @@ def test_it_learns_to_draw_tiles_and_exports_what_the_app_loads(tiny, folders, m
     art = np.float32([tiles(rng, 48) for _ in range(8)]) / 255
     worn = pixel.worn(art, np.float32([blobs(rng, 96) for _ in range(8)]) / 255, rng)
     tensors = weights.load(pixel.NETWORK, options.out)
-    assert tensors.keys() == unet.initial(0, 8, 1).keys()
+    assert tensors.keys() == unet.initialise(0, 8, 1).keys()
     drawn = np.stack([unet.framed(x, lambda x: unet.to_art(x, tensors)) for x in worn])
     assert np.abs(drawn - art).mean() < 0.95 * np.abs(pixel.halved(worn) - art).mean()
 
@@ -120,7 +120,7 @@ def test_jax_trains_the_same(tiny):
 def test_patches_are_as_large_as_they_say():
     """The side of what one score depends on, found by moving one pixel."""
     for halvings, field in ((1, 16), (2, 34), (3, 70)):
-        tensors = patch.initial(0, halvings, 4)
+        tensors = patch.initialise(0, halvings, 4)
         # Instance norm would let every score depend on every pixel.
         plain = {n: v for n, v in tensors.items() if "norm" not in n}
         plain |= {

@@ -18,7 +18,7 @@ def disturbed(seed, **options):
     rng = np.random.default_rng(seed)
     return {
         name: value + rng.normal(0, 0.1, value.shape).astype(np.float32)
-        for name, value in unet.initial(seed, **options).items()
+        for name, value in unet.initialise(seed, **options).items()
     }
 
 
@@ -81,7 +81,7 @@ def test_to_photo_is_its_definition(rng):
 
 
 def test_bfloat16_is_near_float32(rng):
-    t = unet.initial(0, width=8)
+    t = unet.initialise(0, width=8)
     photo = rng.random((1, 64, 64, 3)).astype(np.float32)
     difference = unet.to_art(photo, t, "bfloat16") - unet.to_art(photo, t)
     assert 0 < np.abs(difference).max() < 0.05
@@ -98,7 +98,7 @@ def test_photos_of_any_even_size_are_redrawn(rng, height, width):
 
 def test_the_rim_is_cut_off_where_it_was_put_on(rng):
     """With no difference painted, the drawing is the photo's local mean: also at its edges."""
-    t = unet.initial(4, width=2, blocks=1)
+    t = unet.initialise(4, width=2, blocks=1)
     t["paint3.kernel"] = np.zeros_like(t["paint3.kernel"])
     photo = rng.random((38, 50, 3)).astype(np.float32)
     art = unet.framed(photo, lambda x: unet.to_art(x, t))
@@ -108,12 +108,12 @@ def test_the_rim_is_cut_off_where_it_was_put_on(rng):
 
 
 def test_weights_are_a_function_of_the_seed_and_the_widths():
-    a, b, other = (unet.initial(seed, width=4) for seed in (5, 5, 6))
+    a, b, other = (unet.initialise(seed, width=4) for seed in (5, 5, 6))
     assert all(np.array_equal(a[name], b[name]) for name in a)
     assert not np.array_equal(a["stem.kernel"], other["stem.kernel"])
     assert a["residual3b.kernel"].shape == (3, 3, 24, 24) and "residual4a.kernel" not in a
     # What is bundled must fit into one file of 10 MB in float16.
-    assert 2 * sum(value.size for value in unet.initial(0).values()) < 5_000_000
+    assert 2 * sum(value.size for value in unet.initialise(0).values()) < 5_000_000
 
 
 def test_jax_draws_the_same(rng, tmp_path):
@@ -124,12 +124,12 @@ def test_jax_draws_the_same(rng, tmp_path):
 import numpy as np
 from pipeline import unet
 photo = np.load({str(tmp_path / "photo.npy")!r})
-art = unet.to_art(photo, unet.initial(7, width=4))
-np.savez({str(tmp_path / "out.npz")!r}, art=art, photo=unet.to_photo(art, unet.initial(8, width=4, back=True)))
+art = unet.to_art(photo, unet.initialise(7, width=4))
+np.savez({str(tmp_path / "out.npz")!r}, art=art, photo=unet.to_photo(art, unet.initialise(8, width=4, back=True)))
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, env=os.environ | {"KERAS_BACKEND": "jax"})
     found = np.load(tmp_path / "out.npz")
-    art = unet.to_art(photo, unet.initial(7, width=4))
+    art = unet.to_art(photo, unet.initialise(7, width=4))
     np.testing.assert_allclose(found["art"], art, atol=1e-4)
-    again = unet.to_photo(art, unet.initial(8, width=4, back=True))
+    again = unet.to_photo(art, unet.initialise(8, width=4, back=True))
     np.testing.assert_allclose(found["photo"], again, atol=1e-4)

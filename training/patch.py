@@ -18,7 +18,7 @@ SIZE = 4
 MOST_CHANNELS = 256
 
 
-def initial(seed: int, halvings: int, width: int) -> dict[str, np.ndarray]:
+def initialise(seed: int, halvings: int, width: int) -> dict[str, np.ndarray]:
     """Draw the weights of a discriminator whose fields are 16, 34 or 70 pixels wide for 1, 2 or 3 halvings."""
     rng = np.random.default_rng(seed)
     widths = [3, *(min(width * 2**i, MOST_CHANNELS) for i in range(halvings + 1)), 1]

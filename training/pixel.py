@@ -150,11 +150,11 @@ def train(options: Options) -> None:
 def untrained(options: Options, drawn: Mapping[str, Any]) -> dict[str, Any]:
     """Return the state before the first step; a batch fills the pool with what an untrained generator would make."""
     params = {
-        "art": unet.initial(options.seed, options.width, options.blocks),
-        "photo": unet.initial(options.seed, options.back_width, options.blocks, back=True),
+        "art": unet.initialise(options.seed, options.width, options.blocks),
+        "photo": unet.initialise(options.seed, options.back_width, options.blocks, back=True),
     }
     judges = {
-        name: patch.initial(options.seed, halvings, options.judge_width) for name, (_, halvings) in JUDGES.items()
+        name: patch.initialise(options.seed, halvings, options.judge_width) for name, (_, halvings) in JUDGES.items()
     }
     made = {"art": halved(drawn["photo"]), "photo": drawn["art"].repeat(2, 1).repeat(2, 2)}
     return {

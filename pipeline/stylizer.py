@@ -8,7 +8,7 @@ learnt Inception, so that the code network is a small perceptron.
 Everything is a function of named tensors and backend-agnostic (``keras.ops``); training calls the same functions.
 The tensors' names and shapes say which of two layouts a network has. The first is that of the paper, 9x9 convolutions
 at full size in front and behind, two layers of it computed in a form that is equal in exact arithmetic and faster on a
-CPU: see ``upsample_conv`` and ``output_conv``. The second, which ``initial`` makes and ``training/stylizer.py`` trains,
+CPU: see ``upsample_conv`` and ``output_conv``. The second, which ``initialise`` makes for training,
 has no layer at full size: 4x4 pixels become one of 48 channels in front, and behind four pixels come out of each of
 half the size (Shi et al. 2016, arXiv 1609.05158), at a third of the time.
 """
@@ -28,7 +28,7 @@ EPSILON = 1e-5
 MULTIPLE = 4
 
 
-def initial(seed: int, width: int = 96, blocks: int = 5, expanded: int = 48) -> dict[str, np.ndarray]:
+def initialise(seed: int, width: int = 96, blocks: int = 5, expanded: int = 48) -> dict[str, np.ndarray]:
     """Return an untrained network of the second layout.
 
     Args:

@@ -68,7 +68,7 @@ def test_style_statistics_are_mean_and_deviation_of_each_layer(rng):
 @pytest.mark.parametrize("layout", ["paper", "shuffled"])
 @pytest.mark.parametrize("rows", [16, 32, 64])
 def test_strips_give_the_same_picture_as_the_whole(rng, rows, layout):
-    tensors = weights.load("stylizer") if layout == "paper" else stylizer.initial(0, width=8, blocks=2, expanded=8)
+    tensors = weights.load("stylizer") if layout == "paper" else stylizer.initialise(0, width=8, blocks=2, expanded=8)
     image = rng.random((1, 72, 40, 3)).astype(np.float32)
     code = rng.normal(size=(1, 256)).astype(np.float32)
     whole = stylizer.transform(image, code, tensors)
@@ -86,7 +86,7 @@ def test_a_shuffled_pixel_becomes_a_channel_and_back(rng):
 
 
 def test_what_an_untrained_network_paints_depends_on_picture_and_style(rng):
-    tensors = stylizer.initial(0, width=16, blocks=2, expanded=16)
+    tensors = stylizer.initialise(0, width=16, blocks=2, expanded=16)
     image = rng.random((2, 32, 32, 3)).astype(np.float32)
     codes = rng.normal(size=(2, 256)).astype(np.float32)
     painted = np.asarray(stylizer.transform(image, codes, tensors))

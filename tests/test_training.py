@@ -123,7 +123,7 @@ def test_the_stylizer_learns_and_exports_what_the_app_loads(tiny, monkeypatch):
     with Image.open(tiny.out / "sheet.jpg") as sheet:
         assert sheet.size == (7 * 32, 7 * 32)
     tensors = weights.load("stylizer", tiny.out)
-    assert tensors.keys() == network.initial(0, 16, 1).keys()
+    assert tensors.keys() == network.initialise(0, 16, 1).keys()
     assert tensors["statistics.std"].std() > 0.01  # measured, not the ones it began with
 
 

@@ -73,7 +73,7 @@ def train(options: Options) -> None:
     if not len(photos) or not len(paintings):
         raise SystemExit(f"Give more than {SHEET} photos and {SHEET} paintings: that many are held back for the sheet.")
     dtype = core.compute_dtype()
-    tensors = stylizer.initial(options.seed, options.width, options.blocks)
+    tensors = stylizer.initialise(options.seed, options.width, options.blocks)
     fixed = {name: tensors.pop(name) for name in ("statistics.mean", "statistics.std")}  # measured, not learnt
     adam = core.Adam(beta_2=0.99, clip=1.0)
     state = run.resumed({"params": tensors, "mean": tensors, "adam": adam.initial(tensors)})

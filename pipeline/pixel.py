@@ -72,8 +72,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     ),
 }
 if NEURAL:
-    # What the article wanted to end with: a network that turns 256x256 grey pixels into 128x96.
     PRESETS |= {
+        "Pixel artist": dict(method="neural"),
+        # What the article wanted to end with: a network from 256x256 grey pixels to 128x96.
         "As in the article": dict(width=128, height=96, fit="crop", method="neural", palette="greys"),
     }
 

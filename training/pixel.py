@@ -31,7 +31,7 @@ NETWORK = "pixel_artist"
 PHOTO_SIDES = (9 / 4, 9 / 8)
 WARM_UP = 100  # steps
 CONSTANT = 0.6  # share of the training after which the rate falls to 0
-MOMENTUM = 0.998  # of the weights' moving average: a training on a CPU is short
+MOMENTUM = 0.99  # of the moving average of the weights: a training on a CPU has few steps
 POOL = 50  # drawings and photos of earlier steps
 # Discriminators by the side of their fields, in pixels: what each judges, and its halvings.
 JUDGES = {"art16": ("art", 1), "art34": ("art", 2), "photo70": ("photo", 3)}
@@ -50,8 +50,8 @@ CARD = """Redraws a photo as pixel art. Code: `pipeline/unet.py`; losses: `train
 
 - **Network**: a U-Net from a photo at twice the grid of cells to one colour per cell, three halvings and two doublings,
   instance norm; it paints a difference onto the photo's local mean. Cells of any size: the photo is resized first.
-- **Training**: CycleGAN with two discriminators of 16 and 34 pixels on the art and one of 70 on the photos, and pairs
-  of art and its worn twin.
+- **Losses**: CycleGAN with two discriminators of 16 and 34 pixels on the art and one of 70 on the photos; pairs of art
+  and its worn twin; distance to the cells' means; few changes of colour.
 - **Known failures**: small faces and text dissolve."""
 
 

@@ -1,0 +1,225 @@
+"""What the training loops share: gradients on any backend, Adam, and a run with its clock, log and checkpoints.
+
+A network is a function of named tensors (``pipeline/stylizer.py`` and its like), so all that training changes is one
+nested dict of tensors, the state, and a step is a function from state and batch to state and losses.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops, tree
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from pipeline import precision
+
+# Batches made ahead, each in its own thread, while the device computes.
+AHEAD = 4
+LOG_SECONDS = 10
+
+
+def value_and_grad(loss: Callable) -> Callable:
+    """Turn ``loss(params, *args) -> (value, report)`` into ``-> ((value, report), gradients shaped as params)``."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.value_and_grad(loss, has_aux=True)
+    import tensorflow as tf
+
+    def differentiated(params: Any, *args: Any) -> tuple:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tree.map_structure(tape.watch, params)
+            value, report = loss(params, *args)
+        leaves = tree.flatten(params)
+        gradients = tape.gradient(value, leaves, unconnected_gradients="zero")
+        return (value, report), tree.pack_sequence_as(params, gradients)
+
+    return differentiated
+
+
+def compiled(step: Callable) -> Callable:
+    """Compile a function of nested dicts of arrays."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(step)
+    import tensorflow as tf
+
+    return tf.function(step, autograph=False)
+
+
+def compute_dtype() -> str:
+    """Return what convolutions compute in: bfloat16 on accelerators and on the CPUs that have it."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        accelerated = jax.default_backend() != "cpu"
+    else:
+        import tensorflow as tf
+
+        accelerated = bool(tf.config.list_physical_devices("GPU"))
+    return "bfloat16" if accelerated else precision.compute_dtype()
+
+
+class Adam:
+    """Adam (Kingma & Ba 2014, arXiv 1412.6980) as a function of nested dicts.
+
+    Keras's own is not: its ``stateless_apply`` refuses TensorFlow. A gradient that is not finite changes nothing.
+    """
+
+    def __init__(self, beta_1: float = 0.9, beta_2: float = 0.999, clip: float = np.inf) -> None:
+        self.beta_1, self.beta_2, self.clip = beta_1, beta_2, clip
+
+    @staticmethod
+    def initial(params: Any) -> dict[str, Any]:
+        """Return the state before the first step."""
+        zeros = tree.map_structure(lambda p: np.zeros(p.shape, np.float32), params)
+        return {"count": np.zeros((), np.float32), "mean": zeros, "square": zeros}
+
+    def update(self, gradients: Any, state: dict[str, Any], params: Any, rate: Any) -> tuple[Any, dict[str, Any]]:
+        """Return parameters and state after one step at a learning rate, the gradients clipped to a global norm."""
+        norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in tree.flatten(gradients)))
+        finite, scale = ops.isfinite(norm), ops.minimum(1.0, self.clip / (norm + 1e-6))
+
+        def moved(old: Any, new: Any) -> Any:
+            return ops.where(finite, new, old)
+
+        def moment(beta: float, power: int) -> Callable:
+            return lambda m, g: moved(m, beta * m + (1 - beta) * (g * scale) ** power)
+
+        count = moved(state["count"], state["count"] + 1)
+        mean = tree.map_structure(moment(self.beta_1, 1), state["mean"], gradients)
+        square = tree.map_structure(moment(self.beta_2, 2), state["square"], gradients)
+        rate = rate * ops.sqrt(1 - self.beta_2**count) / (1 - self.beta_1**count)
+        params = tree.map_structure(lambda p, m, s: moved(p, p - rate * m / (ops.sqrt(s) + 1e-8)), params, mean, square)
+        return params, {"count": count, "mean": mean, "square": square}
+
+
+def average(mean: Any, params: Any, momentum: float) -> Any:
+    """Return the exponential moving average of parameters after one more."""
+    return tree.map_structure(lambda m, p: momentum * m + (1 - momentum) * p, mean, params)
+
+
+def tensors(arrays: Any) -> Any:
+    """Copy arrays to the device."""
+    return tree.map_structure(ops.convert_to_tensor, arrays)
+
+
+def arrays(state: Any) -> Any:
+    """Copy tensors back from the device."""
+    return tree.map_structure(ops.convert_to_numpy, state)
+
+
+def sheet(rows: list[list[np.ndarray]]) -> Image.Image:
+    """Lay out pictures, (H, W, 3) in [0, 1] and of one size, in rows."""
+    table = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+    return Image.fromarray(np.uint8(table.clip(0, 1) * 255 + 0.5))
+
+
+class Run:
+    """One run of training in a folder: how long, from where, what it says, and what it leaves behind.
+
+    Args:
+        out: the folder; a run found there is resumed.
+        minutes: what the whole training may take, resumed parts included.
+        lap: what this call may take, where a machine is lent for less than the whole.
+        steps: stop at this step whatever the time.
+        seed: of all random numbers.
+        save_minutes: how often to checkpoint.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        minutes: float,
+        *,
+        lap: float | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        save_minutes: float = 3,
+    ) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        self.out, self.minutes, self.lap, self.last, self.seed = out, minutes, lap, steps, seed
+        self.step, self.seconds = 0, 0.0
+        self._save_seconds = 60 * save_minutes
+        self._started = time.perf_counter()
+
+    def resumed(self, state: Any) -> Any:
+        """Return the state that the last checkpoint holds, or this one where there is none."""
+        path = self.out / "checkpoint.json"
+        if not path.exists():
+            return tensors(state)
+        self.step, self.seconds = (json.loads(path.read_text())[key] for key in ("step", "seconds"))
+        found = load_file(self.out / "checkpoint.safetensors")
+        print(f"resumed at step {self.step}", flush=True)
+        return tensors(tree.pack_sequence_as(state, [found[name] for name in _names(state)]))
+
+    def checkpoint(self, state: Any) -> None:
+        """Write all that a resumed run needs."""
+        leaves = [np.array(leaf, order="C") for leaf in tree.flatten(arrays(state))]
+        # Written whole before it takes the old one's place: a machine may be taken away in between.
+        path = self.out / "checkpoint.safetensors"
+        save_file(dict(zip(_names(state), leaves, strict=True)), path.with_suffix(".new"))
+        path.with_suffix(".new").replace(path)
+        (self.out / "checkpoint.json").write_text(json.dumps({"step": self.step, "seconds": self._elapsed}))
+
+    @property
+    def _elapsed(self) -> float:
+        return self.seconds + time.perf_counter() - self._started
+
+    @property
+    def progress(self) -> float:
+        """How much of the training is done, 0 to 1."""
+        return min(1.0, self.step / self.last if self.last else self._elapsed / (60 * self.minutes))
+
+    def batches(self, make: Callable[[np.random.Generator], Any]) -> Iterator[Any]:
+        """Yield batches until the time is over; batch n depends on seed and n alone, so a resumed run sees the same."""
+        lap = 60 * (self.lap or self.minutes)
+        with ThreadPoolExecutor(AHEAD) as pool:
+
+            def submit(step: int) -> Any:
+                return pool.submit(make, np.random.default_rng([self.seed, step]))
+
+            ahead = [submit(self.step + i) for i in range(AHEAD)]
+            while self.progress < 1 and time.perf_counter() - self._started < lap:
+                ahead.append(submit(self.step + AHEAD))
+                yield ahead.pop(0).result()
+                self.step += 1
+            for future in ahead:
+                future.cancel()
+
+    def log(self, report: dict[str, Any], pictures: int) -> bool:
+        """Take note of a step's losses and of how many pictures it saw; print their means now and then.
+
+        Returns:
+            Whether it is time to save.
+        """
+        values = {name: float(value) for name, value in report.items()}
+        now = time.perf_counter()
+        if not hasattr(self, "_reports"):
+            self._reports, self._said, self._saved = [], now, now  # the first step is compilation
+        else:
+            self._reports.append(values)
+        if now - self._said > LOG_SECONDS or self.step in (0, self.last and self.last - 1):
+            rate = pictures * len(self._reports) / (now - self._said) if self._reports else 0
+            seen = self._reports or [values]
+            means = " ".join(f"{name}={np.mean([r[name] for r in seen]):.4g}" for name in values)
+            line = f"step {self.step} {self._elapsed:.0f}s {rate:.1f} pictures/s {means}"
+            print(line, flush=True)
+            with (self.out / "log.txt").open("a") as file:
+                file.write(line + "\n")
+            self._reports, self._said = [], now
+        if now - self._saved < self._save_seconds:
+            return False
+        self._saved = now
+        return True
+
+
+def _names(state: Any) -> list[str]:
+    return ["/".join(map(str, path)) for path, _ in tree.flatten_with_path(state)]

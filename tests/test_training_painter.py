@@ -1,0 +1,208 @@
+"""Training the painter: its parts against second computations, and small trainings on landscapes of two classes."""
+
+import io
+import json
+import re
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import spade, weights
+from training import augment, core, discriminators, landscapes, painter
+
+ROOT = Path(__file__).resolve().parent.parent
+SKY, GRASS = spade.CLASSES.index("sky"), spade.CLASSES.index("grass")
+COLOURS = {SKY: (70, 130, 230), GRASS: (60, 150, 40)}
+TINY = dict(size=32, batch=4, minutes=5, channels=(8, 8, 8), critic_width=4)
+
+
+@pytest.fixture(scope="session")
+def two_class_landscape(tmp_path_factory):
+    """A zip of 24 photos of 32 px, blue above a horizon and green below it with noise, and 3 held-out, 2 doodles."""
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("painter") / "landscapes.zip"
+    names = [f"{i:05}" for i in range(29)]
+    index = {"train": names[:24], "eval": names[24:27], "doodles": names[27:], "classes": spade.CLASSES}
+    index |= {"source": {name: "made:up" for name in names}, "licence": "CC0, drawn by the test."}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            horizon = rng.integers(8, 24) + np.round(2 * np.sin(np.arange(32) / 5 + rng.uniform(0, 6)))
+            labels = np.where(np.arange(32)[:, None] < horizon, SKY, GRASS).astype(np.uint8)
+            photo = np.zeros((32, 32, 3)) + rng.normal(0, 8, (32, 32, 3))
+            for c, colour in COLOURS.items():
+                photo += (labels == c)[..., None] * np.array(colour)
+            for folder, image in (("p", photo.clip(0, 255).astype(np.uint8)), ("l", 16 * labels)):
+                data = io.BytesIO()
+                Image.fromarray(image).save(data, "webp", lossless=True)
+                archive.writestr(f"{folder}/{name}.webp", data.getvalue())
+        archive.writestr("index.json", json.dumps(index))
+    return path
+
+
+def test_spectral_norm_divides_by_the_largest_singular_value():
+    tensors, vectors = discriminators.initialise(0, width=4)
+    iterate = core.compiled(discriminators.spectral_norm)
+    for _ in range(200):  # random kernels have no direction that stands out, so the iteration takes long
+        normalised, vectors = iterate(tensors, vectors)
+    for name, kernel in tensors.items():
+        if name.endswith(".kernel"):
+            largest = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
+            np.testing.assert_allclose(normalised[name], kernel / largest, rtol=0.01)
+            assert np.linalg.norm(vectors[name]) == pytest.approx(1, abs=1e-5)
+        else:
+            np.testing.assert_array_equal(normalised[name], kernel)
+
+
+def test_gradients_of_spectral_norm_leave_the_scale_of_a_kernel_alone(rng):
+    """W / sigma does not change when W grows, so the gradient is orthogonal to W."""
+    tensors, vectors = discriminators.initialise(0, width=4)
+    targets = {name: rng.normal(size=tensors[name].shape).astype(np.float32) for name in vectors}
+
+    def loss(params):
+        normalised, _ = discriminators.spectral_norm(params, vectors)
+        return sum(_sum(normalised[name] * target) for name, target in targets.items()), {}
+
+    def _sum(x):
+        from keras import ops
+
+        return ops.sum(x)
+
+    _, gradients = core.value_and_grad(loss)(core.tensors(tensors))
+    for name in vectors:
+        inner = float(_sum(gradients[name] * tensors[name]))
+        assert abs(inner) < 1e-3 * np.linalg.norm(gradients[name]) * np.linalg.norm(tensors[name]), name
+
+
+def test_discriminators_judge_whether_picture_and_labels_belong_together(rng):
+    tensors, _ = discriminators.initialise(0, width=4)
+    image = rng.random((2, 32, 32, 3)).astype(np.float32)
+    label_map = np.eye(16, dtype=np.float32)[rng.integers(0, 16, (2, 32, 32))]
+    features = {
+        "relu3_3": rng.random((2, 8, 8, 256)).astype(np.float32),
+        "relu5_1": rng.random((2, 2, 2, 512)).astype(np.float32),
+    }
+    logits, maps = discriminators.judge(image, label_map, features, tensors, "float32")
+    assert [logits[name].shape[1] for name in ("fine", "coarse", "relu3_3", "relu5_1")] == [4, 2, 4, 1]
+    assert [m.shape[1] for m in maps] == [16, 8, 4, 4, 8, 4, 2, 2]
+    other, _ = discriminators.judge(image, label_map[::-1], features, tensors, "float32")
+    for name in logits:
+        assert np.abs(np.asarray(other[name]) - np.asarray(logits[name])).max() > 1e-3, name
+
+
+def test_augmented_labels_stay_with_their_pictures(rng):
+    """A picture that shows its own labels still does after a shift; all else only changes colours and one square."""
+    labels = rng.random((3, 20, 20, 3)).astype(np.float32)
+    drawn = augment.draw(rng, 3, 20, probability=0)
+    moved, picture = np.asarray(augment.labels(labels, drawn)), np.asarray(augment.pictures(labels + 0.5, drawn))
+    np.testing.assert_allclose(picture - 0.5, moved, atol=1e-6)
+    _, down, right, _ = drawn["shift"]
+    np.testing.assert_array_equal(
+        moved, np.pad(labels, [(0, 0), (2, 2), (2, 2), (0, 0)])[:, down:, right:][:, :20, :20]
+    )
+
+
+def test_augmented_pictures_follow_the_draws(rng):
+    image = rng.random((2, 20, 20, 3)).astype(np.float32)
+    drawn = augment.draw(rng, 2, 20, probability=1)
+    still = drawn | {"shift": np.int32([0, 2, 2, 0])}
+    found = np.asarray(augment.pictures(image, still))
+    for i in range(2):
+        x = image[i] - 0.5 + drawn["brightness"][i, 0, 0, 0]
+        x = x.mean(-1, keepdims=True) + (x - x.mean(-1, keepdims=True)) * drawn["saturation"][i, 0, 0, 0]
+        x = 0.5 + x.mean() + (x - x.mean()) * drawn["contrast"][i, 0, 0, 0]
+        y, c = (np.abs(np.arange(20) - drawn[k][i, 0, 0, 0]) < 3.5 for k in ("row", "column"))
+        x[np.ix_(y, c)] = 0.5
+        np.testing.assert_allclose(found[i], x, atol=1e-5)
+        assert 9 <= (found[i] == 0.5).all(-1).sum() <= 49
+
+
+def test_coarse_labels_lose_specks_and_keep_areas():
+    labels = np.full((64, 64), SKY, np.uint8)
+    labels[32:] = GRASS
+    speckled = labels.copy()
+    speckled[10, 10] = speckled[50, 50] = 3
+    np.testing.assert_array_equal(landscapes.coarse(speckled), labels)
+
+
+def test_photos_with_rare_classes_are_drawn_more_often():
+    shares = np.zeros((10, 16), np.float32)
+    shares[:9, SKY] = shares[9, GRASS] = 1
+    odds = landscapes.odds(shares, 1)
+    assert odds.sum() == pytest.approx(1) and odds[9] > 5 * odds[0]
+    np.testing.assert_allclose(landscapes.odds(shares, 0), 0.1)
+
+
+def test_crops_cut_photo_and_labels_alike(rng):
+    labels = np.repeat(np.arange(4, dtype=np.uint8), 8)[:, None] * np.ones(32, np.uint8)
+    photo = np.uint8(60) * labels[..., None].repeat(3, -1)
+    zoomed = 0
+    for _ in range(8):
+        image, cut = landscapes.crop(photo, labels, rng)
+        assert np.mean(np.abs(image[..., 0] / 60 - cut) > 0.6) < 0.05
+        zoomed += not np.array_equal(cut, labels)
+    assert 0 < zoomed < 8
+
+
+def test_the_bank_of_styles_holds_real_codes_of_every_cluster(rng):
+    centres = rng.normal(0, 10, (painter.STYLES, spade.CODE))
+    codes = (centres[:, None] + rng.normal(0, 0.1, (painter.STYLES, 5, spade.CODE))).reshape(-1, spade.CODE)
+    shares = rng.dirichlet(np.ones(16), len(codes)).astype(np.float32)
+    bank = painter.style_bank(codes, shares)
+    rows = [int(np.flatnonzero((codes == code).all(1))[0]) for code in bank["styles.codes"]]
+    np.testing.assert_array_equal(bank["styles.shares"], shares[rows])
+    assert len({row // 5 for row in rows}) > 0.8 * painter.STYLES
+    np.testing.assert_array_equal(painter.alike(shares[rows[3]], bank, 1)[0], codes[rows[3]])
+
+
+def test_three_steps_and_resume_leave_weights_that_paint(two_class_landscape, tmp_path, capsys):
+    options = painter.Options(data=two_class_landscape, out=tmp_path, steps=3, **TINY)
+    painter.train(options)
+    first = (tmp_path / "log.txt").read_text()
+    losses = dict(re.findall(r"(\w+)=(\S+)", first.splitlines()[-1]))
+    assert {"adversarial", "perceptual", "matching", "kl", "critic", "fine_real", "relu5_1_painted"} <= set(losses)
+    assert np.isfinite([float(value) for value in losses.values()]).all()
+    assert float(losses["skipped"]) == 0
+
+    painter.train(replace(options, steps=5))
+    assert "resumed at step 3" in capsys.readouterr().out
+    added = (tmp_path / "log.txt").read_text().removeprefix(first)
+    assert re.findall(r"^step (\d+)", added, re.MULTILINE)[-1] == "4"
+
+    tensors = weights.load("painter", tmp_path)
+    assert tensors["styles.codes"].shape[1] == spade.CODE
+    np.testing.assert_allclose(tensors["styles.shares"].sum(1), 1, atol=1e-3)
+    label_map = np.eye(16, dtype=np.float32)[np.full((1, 32, 48), SKY)]
+    picture = spade.generate(label_map, tensors["styles.codes"][:1], np.zeros((1, 32, 48, 8), np.float32), tensors)
+    assert picture.shape == (1, 32, 48, 3) and np.isfinite(picture).all()
+    card = (tmp_path / "painter.md").read_text()
+    assert "5 steps of 4 pictures of 32 px" in card and "CC0, drawn by the test." in card
+    with Image.open(tmp_path / "painter.jpg") as sheet:
+        assert sheet.size == (4 * 32, 2 * 32)
+
+
+def test_a_short_training_learns_the_colours_of_sky_and_grass(two_class_landscape, tmp_path):
+    data = landscapes.read(two_class_landscape, 32)
+    options = painter.Options(data=two_class_landscape, out=tmp_path, steps=120, generator_rate=2e-3, **TINY)
+
+    def distance(tensors):
+        """How far the mean colours of both classes are from the data's, on label maps that were held out."""
+        artist = painter.Painter("float32")
+        artist.tensors = tensors
+        code = artist.codes(data.held_photos[:1])
+        painted = [artist.paint(labels, code)[0] for labels in data.held_labels]
+        return np.mean(
+            [
+                np.linalg.norm(image[labels == c].mean(0) - np.array(colour) / 255)
+                for image, labels in zip(painted, data.held_labels, strict=True)
+                for c, colour in COLOURS.items()
+            ]
+        )
+
+    untrained = distance(painter.initial_state(options)["painter"])
+    painter.train(options)
+    trained = distance(dict(weights.load("painter", tmp_path)))
+    assert trained < untrained / 3

@@ -1,16 +1,14 @@
 """Photos with label maps: read once into memory, cut at random.
 
 The data is one zip: ``p/NAME.webp`` photos, ``l/NAME.webp`` label maps (lossless, 16 times the class in each channel),
-both square, and ``index.json`` with ``classes`` (the painter's, in order), the names in ``train``, ``eval`` (held-out)
-and ``doodles`` (label maps without a photo), and, for the model card, ``source`` ("collection:file" by name) and
-``licence`` (a sentence).
+both square, and ``index.json`` with ``classes`` (the painter's, in order) and the names in ``train``, ``eval``
+(held-out) and ``doodles`` (label maps without a photo).
 """
 
 import io
 import json
 import os
 import zipfile
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +31,6 @@ class Landscapes:
     held_photos: np.ndarray
     held_labels: np.ndarray
     doodles: np.ndarray
-    about: str
 
 
 def read(source: Path, size: int) -> Landscapes:
@@ -61,12 +58,7 @@ def read(source: Path, size: int) -> Landscapes:
             return np.stack(list(pool.map(decode_labels, [archive.read(f"l/{name}.webp") for name in names])))
 
         train = index["train"]
-        collections = Counter(index["source"][name].partition(":")[0] for name in train)
-        about = (
-            f"{len(train)} photos of {source.name} ({', '.join(f'{n} {c}' for c, n in collections.most_common())}). "
-            + index.get("licence", "Rights not stated there: for training only, none is shipped or shown.")
-        )
-        return Landscapes(photos(train), maps(train), photos(held), maps(held), maps(doodles), about)
+        return Landscapes(photos(train), maps(train), photos(held), maps(held), maps(doodles))
 
 
 def shares(labels: np.ndarray) -> np.ndarray:

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 from scipy.cluster import vq
@@ -19,7 +18,6 @@ from pipeline import spade, vgg, weights
 
 from . import augment, core, discriminators, landscapes
 
-MOMENTUM = 0.999  # of the averaged weights, which are those exported
 WARM_UP = 200
 DECAY = 0.4  # the last part of the time, in which the learning rate falls
 LAST_RATE = 0.05
@@ -28,6 +26,19 @@ PERCEPTUAL_TAPS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu
 TAPS = tuple({**PERCEPTUAL_TAPS, **discriminators.TAPS})
 STYLES = 64
 COLUMNS = 3  # styles per label map in a sheet
+RARE = 0.02  # of the pixels
+
+ORIGIN = "trained for this project; see painter.md for the data"
+CARD = """Paints a landscape from a map of 16 classes, in one pass. Code: `pipeline/spade.py`; losses:
+`training/painter.py`.
+
+- **Generator**: SPADE; the label map, a style code of 64 numbers and 8 channels of noise in, RGB out, at any multiple
+  of 64 pixels. **Encoder**: a photo's style code.
+- **Styles**: codes of training photos, the nearest to the centres of k-means, with the class shares of those photos;
+  numbers only, no pictures.
+- **Known failures**: classes of which the photos show little come out roughest (of all pixels: {rare}); a layout that
+  no photo has, such as sea above sky, is painted as its surroundings suggest; people and animals are not among
+  the classes."""
 
 
 @dataclass(frozen=True)
@@ -35,21 +46,21 @@ class Options:
     """Train the landscape painter."""
 
     data: Path
-    """Photos with label maps, as training/landscapes.py describes."""
+    """Photos with label maps: a zip, as training/landscapes.py describes it."""
+    data_licence: str
+    """Where they come from and under what licences, for the model card."""
     out: Path
-    """The run's folder; a run found there is resumed."""
+    """Folder of the run; one that is there is resumed."""
     minutes: float = 30
-    """What the whole training may take, without export."""
+    """What the whole training may take."""
     lap: float | None = None
-    """What this call may take of it."""
+    """What this call may take."""
     steps: int | None = None
-    """Stop at this step whatever the time."""
+    """Stop at this step instead."""
     size: int = 256
-    """Side of the pictures, a multiple of 64."""
+    """Side of the pictures in pixels, a multiple of 64."""
     batch: int = 16
-    """Pictures a step."""
-    seed: int = 0
-    """Of all random numbers."""
+    """Pictures per step."""
     generator_rate: float = 2e-4
     """Learning rate of generator and encoder."""
     critic_rate: float = 4e-4
@@ -74,6 +85,8 @@ class Options:
     """How much more often to show photos with rare classes, 0 to 1."""
     augment: float = 0.7
     """How often the discriminators see colours changed and a square cut out."""
+    seed: int = 0
+    """Of weights and batches."""
 
 
 def make_batch(
@@ -166,7 +179,7 @@ def critic_loss(
     return report["critic"], (report, vectors)
 
 
-def step(state: Any, frozen: Any, batch: Any, progress: dict, *, options: Options, dtype: str) -> tuple[Any, dict]:
+def step(state: Any, frozen: Any, batch: Any, rate: Any, *, options: Options, dtype: str) -> tuple[Any, dict]:
     """Take one step of painter and discriminators; both see the same pictures through the same changes."""
     adam = core.Adam(beta_1=0, beta_2=0.9)
     tensors, _ = discriminators.spectral_norm(state["critic"], state["vectors"])
@@ -177,7 +190,6 @@ def step(state: Any, frozen: Any, batch: Any, progress: dict, *, options: Option
 
     differentiated = core.value_and_grad(partial(painter_loss, options=options, dtype=dtype))
     (_, (report, painted)), gradients = differentiated(state["painter"], tensors, frozen, batch, real)
-    rate = progress["rate"]
     painter, painter_adam = adam.update(
         gradients, state["painter_adam"], state["painter"], options.generator_rate * rate
     )
@@ -190,7 +202,7 @@ def step(state: Any, frozen: Any, batch: Any, progress: dict, *, options: Option
     after = {
         "painter": painter,
         "painter_adam": painter_adam,
-        "average": core.average(state["average"], painter, progress["momentum"]),
+        "average": core.average(state["average"], painter, painter_adam["count"]),
         "critic": critic,
         "critic_adam": critic_adam,
         "vectors": vectors,
@@ -211,14 +223,10 @@ def initial_state(options: Options) -> dict[str, Any]:
     }
 
 
-def schedule(step: int, progress: float) -> dict[str, np.ndarray]:
-    """Return the factor of the learning rates, and the momentum of the average, which starts short."""
+def rate(step: int, progress: float) -> np.float32:
+    """Return the factor of the learning rates."""
     late = max(0.0, (progress - (1 - DECAY)) / DECAY)
-    rate = min(1, (step + 1) / WARM_UP) * (1 - (1 - LAST_RATE) * late)
-    return {
-        "rate": np.array(rate, np.float32),
-        "momentum": np.array(min(MOMENTUM, (step + 1) / (step + 10)), np.float32),
-    }
+    return np.float32(min(1, (step + 1) / WARM_UP) * (1 - (1 - LAST_RATE) * late))
 
 
 class Painter:
@@ -267,7 +275,8 @@ def exhibit(painter: Painter, data: landscapes.Landscapes, bank: Mapping[str, np
     """Paint the held-out label maps and the doodles.
 
     Returns:
-        A sheet of both, with the photos (not to be shown); one of the doodles alone; and measures on the held-out.
+        A sheet of both, with the photos (not to be shown); one of the doodles alone; and measures on the held-out: the
+        mean error of a class's mean colour, and the mean difference between two styles of one map.
     """
     own = painter.codes(data.held_photos)
     rows, errors, spread = [], [], []
@@ -285,32 +294,11 @@ def exhibit(painter: Painter, data: landscapes.Landscapes, bank: Mapping[str, np
             spread.append(np.abs(painted[0] - painted[-1]).mean())
         rows.append([spade.PALETTE[labels] / 255, *painted, np.ones_like(painted[0]) if photo is None else photo])
     doodles = [row[:-1] for row in rows[len(own) :]]
-    return core.sheet(rows), core.sheet(doodles), {"colour_error": np.mean(errors), "style_spread": np.mean(spread)}
-
-
-CARD = """# painter
-
-Paints a landscape from a map of 16 classes in one pass, trained for this project. Code: `pipeline/spade.py`.
-
-![Doodles, each painted in {columns} of the stored styles](painter.jpg)
-
-- **Generator**: SPADE (Park et al. 2019) with {blocks} blocks of {channels} channels, {generator:.1f} M parameters; the
-  label map, a style code of 64 numbers and {noise} channels of noise in, RGB out; sizes are multiples of 64.
-- **Encoder**: a photo's style code, {encoder:.1f} M parameters. **Styles**: {styles} codes of training photos, the
-  nearest to the centres of k-means, with the class shares of those photos; numbers only, no pictures.
-- **Training**: {steps} steps of {batch} pictures of {size} px on {backend}; hinge loss of patch discriminators at two
-  scales and of two heads on VGG-16 features (weight {heads:g}), feature matching {matching:g}, VGG features
-  {perceptual:g}, KL {kl:g}; {swap:.0%} of the pictures in another photo's style, {coarse:.0%} of the label maps rounded
-  off like doodles; DiffAugment; spectral norm; Adam (0, 0.9), learning rates {generator_rate:g} and {critic_rate:g};
-  exponential moving average of the weights ({momentum}).
-- **Last losses**: {losses}.
-- **Data**: {about}
-- **Licence**: Apache-2.0. float16 safetensors.
-- **Measured** on {held} held-out photos, each painted after its own label map and style: mean error of a class's mean
-  colour {colour_error:.3f}; mean difference between two styles of the same map {style_spread:.3f} (RGB, 0 to 1).
-- **Known failures**: classes of which the photos show little come out roughest ({rare}); a layout that no photo has
-  (sea above sky) is painted as its surroundings suggest; people and animals are not among the classes.
-"""
+    return (
+        core.sheet(rows),
+        core.sheet(doodles),
+        {"colour error": np.mean(errors), "difference of styles": np.mean(spread)},
+    )
 
 
 def export(state: Any, data: landscapes.Landscapes, painter: Painter, options: Options, run: core.Run) -> None:
@@ -318,57 +306,33 @@ def export(state: Any, data: landscapes.Landscapes, painter: Painter, options: O
     painter.tensors = state["average"]
     shares = landscapes.shares(data.labels)
     bank = style_bank(painter.codes(data.photos), shares)
-    tensors = core.arrays(state["average"])
-    origin = "trained for this project by training/painter.py; see painter.md for the data"
-    weights.save("painter", tensors | bank, licence="Apache-2.0", origin=origin, folder=options.out)
-    everything, doodles, measures = exhibit(painter, data, bank)
-    everything.save(options.out / "sheet.jpg", quality=88)
-    doodles.save(options.out / "painter.jpg", quality=88)
-    encoder = sum(value.size for name, value in tensors.items() if name.startswith("encoder")) / 1e6
+    tensors = core.arrays(state["average"]) | bank
+    weights.save("painter", tensors, licence="Apache-2.0", origin=ORIGIN, folder=options.out)
+    everything, doodles, measured = exhibit(painter, data, bank)
+    everything.save(options.out / "held_out.jpg", quality=88)
+    doodles.save(options.out / "sheet.jpg", quality=88)
     seen = shares.mean(0)
-    rare = [f"{spade.CLASSES[c]} {seen[c]:.1%}" for c in np.argsort(seen) if seen[c] < 0.02]
-    card = CARD.format_map(
-        vars(options)
-        | measures
-        | {
-            "columns": COLUMNS,
-            "blocks": len(options.channels),
-            "channels": ", ".join(map(str, options.channels)),
-            "generator": sum(value.size for value in tensors.values()) / 1e6 - encoder,
-            "noise": spade.NOISE,
-            "encoder": encoder,
-            "styles": len(bank["styles.codes"]),
-            "steps": run.step,
-            "backend": keras.backend.backend(),
-            "momentum": MOMENTUM,
-            "losses": (options.out / "log.txt").read_text().splitlines()[-1],
-            "about": data.about,
-            "held": len(data.held_photos),
-            "rare": ", ".join(rare),
-        }
-    )
-    (options.out / "painter.md").write_text(card)
+    rare = ", ".join(f"{spade.CLASSES[c]} {seen[c]:.1%}" for c in np.argsort(seen) if seen[c] < RARE)
+    run.card("painter", options, CARD.format(rare=rare), measured)
 
 
 def train(options: Options) -> None:
-    """Train until the time is over, then export; sheets and a checkpoint every few minutes."""
+    """Train until the time is over, then export; checkpoint and sheet every few minutes."""
+    run = core.Run(options.out, options.minutes, lap=options.lap, steps=options.steps, seed=options.seed)
     data = landscapes.read(options.data, options.size)
     odds = landscapes.odds(landscapes.shares(data.labels), options.balance)
     dtype = core.compute_dtype()
-    run = core.Run(options.out, options.minutes, lap=options.lap, steps=options.steps, seed=options.seed)
     state = run.resumed(initial_state(options))
-    frozen = core.tensors(dict(vgg.load("vgg16")))
+    frozen = core.tensors(dict(vgg.load()))
     compiled = core.compiled(partial(step, options=options, dtype=dtype))
     painter = Painter(dtype)
+    held = landscapes.shares(data.held_labels)
     for batch in run.batches(partial(make_batch, data, odds, options)):
-        state, report = compiled(state, frozen, batch, schedule(run.step, run.progress))
+        state, report = compiled(state, frozen, batch, rate(run.step, run.progress))
         if run.log(report, options.batch):
             run.checkpoint(state)
             painter.tensors = state["average"]
-            held = {
-                "styles.codes": painter.codes(data.held_photos),
-                "styles.shares": landscapes.shares(data.held_labels),
-            }
-            exhibit(painter, data, held)[0].save(options.out / "sheet.jpg", quality=88)
+            bank = {"styles.codes": painter.codes(data.held_photos), "styles.shares": held}
+            exhibit(painter, data, bank)[0].save(options.out / "held_out.jpg", quality=88)
     run.checkpoint(state)
     export(state, data, painter, options, run)

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from keras import ops
 from PIL import Image
 
 from pipeline import spade, weights
@@ -66,16 +67,11 @@ def test_gradients_of_spectral_norm_leave_the_scale_of_a_kernel_alone(rng):
 
     def loss(params):
         normalised, _ = discriminators.spectral_norm(params, vectors)
-        return sum(_sum(normalised[name] * target) for name, target in targets.items()), {}
-
-    def _sum(x):
-        from keras import ops
-
-        return ops.sum(x)
+        return sum(ops.sum(normalised[name] * target) for name, target in targets.items()), {}
 
     _, gradients = core.value_and_grad(loss)(core.tensors(tensors))
     for name in vectors:
-        inner = float(_sum(gradients[name] * tensors[name]))
+        inner = float(ops.sum(gradients[name] * tensors[name]))
         assert abs(inner) < 1e-3 * np.linalg.norm(gradients[name]) * np.linalg.norm(tensors[name]), name
 
 
@@ -197,8 +193,9 @@ def test_what_training_exports_paints_any_size(two_laps):
     assert picture.shape == (1, 32, 48, 3) and np.isfinite(picture).all()
     card = (out / "painter.md").read_text()
     assert "drawn by the test" in card and "100 steps" in card and "colour error" in card
-    with Image.open(out / "sheet.jpg") as sheet:
-        assert sheet.size == (4 * 32, 2 * 32)
+    # Doodles go with the weights; held-out photos do not.
+    with Image.open(out / "sheet.jpg") as sheet, Image.open(out / "held_out.jpg") as private:
+        assert (sheet.size, private.size) == ((4 * 32, 2 * 32), (5 * 32, 3 * 32))
 
 
 def test_training_learns_the_colours_of_sky_and_grass(two_laps):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 from scipy.cluster import vq
+from scipy.spatial.distance import cdist
 
 from pipeline import spade, vgg, weights
 
@@ -96,10 +97,8 @@ def make_batch(
     count, size = options.batch, options.size
     pairs = []
     for i in rng.choice(len(odds), count, p=odds):
-        labels = data.labels[i]
-        pairs.append(
-            landscapes.crop(data.photos[i], landscapes.coarse(labels) if rng.random() < options.coarse else labels, rng)
-        )
+        labels = landscapes.coarse(data.labels[i]) if rng.random() < options.coarse else data.labels[i]
+        pairs.append(landscapes.crop(data.photos[i], labels, rng))
     photos, labels = zip(*pairs, strict=True)
     return {
         "photo": np.stack(photos),
@@ -137,7 +136,7 @@ def perceptual_distance(painted: Mapping[str, Any], real: Mapping[str, Any], wei
     )
 
 
-def painter_loss(params: Any, critic: Any, frozen: Any, batch: Any, real: Any, options: Options, dtype: str) -> tuple:
+def painter_loss(params: Any, critic: Any, vgg16: Any, batch: Any, real: Any, options: Options, dtype: str) -> tuple:
     """Return the loss of generator and encoder, and the painted pictures for the discriminators' turn."""
     label_map, photo = one_hot(batch["labels"]), to_float(batch["photo"])
     mean, log_variance = spade.encode(photo, params, dtype)
@@ -148,7 +147,7 @@ def painter_loss(params: Any, critic: Any, frozen: Any, batch: Any, real: Any, o
     picture = spade.generate(label_map, code, batch["noise"], params, dtype)
 
     painted = {"image": augment.pictures(picture, batch["augment"])}
-    painted["features"] = vgg.features(painted["image"], TAPS, tensors=frozen, dtype=dtype)
+    painted["features"] = vgg.features(painted["image"], TAPS, tensors=vgg16, dtype=dtype)
     logits, maps = discriminators.judge(painted["image"], real["labels"], painted["features"], critic, dtype)
     adversarial = weighted_sum({name: -ops.mean(value) for name, value in logits.items()}, options)
     # A picture in another photo's style has no original to compare with.
@@ -179,17 +178,17 @@ def critic_loss(
     return report["critic"], (report, vectors)
 
 
-def step(state: Any, frozen: Any, batch: Any, rate: Any, *, options: Options, dtype: str) -> tuple[Any, dict]:
+def step(state: Any, vgg16: Any, batch: Any, rate: Any, *, options: Options, dtype: str) -> tuple[Any, dict]:
     """Take one step of painter and discriminators; both see the same pictures through the same changes."""
     adam = core.Adam(beta_1=0, beta_2=0.9)
     tensors, _ = discriminators.spectral_norm(state["critic"], state["vectors"])
     real = {"labels": augment.labels(one_hot(batch["labels"]), batch["augment"])}
     real["image"] = augment.pictures(to_float(batch["photo"]), batch["augment"])
-    real["features"] = vgg.features(real["image"], TAPS, tensors=frozen, dtype=dtype)
+    real["features"] = vgg.features(real["image"], TAPS, tensors=vgg16, dtype=dtype)
     _, real["maps"] = discriminators.judge(real["image"], real["labels"], real["features"], tensors, dtype)
 
     differentiated = core.value_and_grad(partial(painter_loss, options=options, dtype=dtype))
-    (_, (report, painted)), gradients = differentiated(state["painter"], tensors, frozen, batch, real)
+    (_, (report, painted)), gradients = differentiated(state["painter"], tensors, vgg16, batch, real)
     painter, painter_adam = adam.update(
         gradients, state["painter_adam"], state["painter"], options.generator_rate * rate
     )
@@ -254,7 +253,7 @@ class Painter:
 def style_bank(codes: np.ndarray, shares: np.ndarray) -> dict[str, np.ndarray]:
     """Choose codes that stand for all: of each cluster of k-means the one next to the centre, and its class shares."""
     centres, _ = vq.kmeans2(codes.astype(float), min(STYLES, len(codes)), minit="++", seed=0)
-    chosen = np.unique([np.argmin(np.square(codes - centre).sum(1)) for centre in centres])
+    chosen = np.unique(cdist(centres, codes).argmin(1))
     return {"styles.codes": codes[chosen], "styles.shares": shares[chosen]}
 
 
@@ -275,30 +274,22 @@ def exhibit(painter: Painter, data: landscapes.Landscapes, bank: Mapping[str, np
     """Paint the held-out label maps and the doodles.
 
     Returns:
-        A sheet of both, with the photos (not to be shown); one of the doodles alone; and measures on the held-out: the
-        mean error of a class's mean colour, and the mean difference between two styles of one map.
+        A sheet of the held-out, with their photos (not to be shown where those may not); one of the doodles; and
+        measures on the held-out: mean error of a class's mean colour, mean difference between two styles of one map.
     """
     own = painter.codes(data.held_photos)
-    rows, errors, spread = [], [], []
-    everything = [
-        *zip(data.held_labels, data.held_photos / 255, own, strict=True),
-        *[(d, None, None) for d in data.doodles],
-    ]
-    for labels, photo, code in everything:
-        codes = alike(landscapes.shares(labels[None])[0], bank, COLUMNS)
-        if code is not None:
-            codes = np.concatenate([code[None], codes])[:COLUMNS]
-        painted = painter.paint(labels, codes)
-        if photo is not None:
-            errors.append(np.nanmean(np.abs(class_colours(painted[0], labels) - class_colours(photo, labels))))
-            spread.append(np.abs(painted[0] - painted[-1]).mean())
-        rows.append([spade.PALETTE[labels] / 255, *painted, np.ones_like(painted[0]) if photo is None else photo])
-    doodles = [row[:-1] for row in rows[len(own) :]]
-    return (
-        core.sheet(rows),
-        core.sheet(doodles),
-        {"colour error": np.mean(errors), "difference of styles": np.mean(spread)},
-    )
+    rows, doodles, errors, spread = [], [], [], []
+    for labels, photo, code in zip(data.held_labels, data.held_photos / 255, own, strict=True):
+        codes = alike(landscapes.shares(labels[None])[0], bank, COLUMNS - 1)
+        painted = painter.paint(labels, np.concatenate([code[None], codes]))
+        errors.append(np.nanmean(np.abs(class_colours(painted[0], labels) - class_colours(photo, labels))))
+        spread.append(np.abs(painted[0] - painted[-1]).mean())
+        rows.append([spade.PALETTE[labels] / 255, *painted, photo])
+    for labels in data.doodles:
+        painted = painter.paint(labels, alike(landscapes.shares(labels[None])[0], bank, COLUMNS))
+        doodles.append([spade.PALETTE[labels] / 255, *painted])
+    measured = {"colour error": np.mean(errors), "difference of styles": np.mean(spread)}
+    return core.sheet(rows), core.sheet(doodles), measured
 
 
 def export(state: Any, data: landscapes.Landscapes, painter: Painter, options: Options, run: core.Run) -> None:
@@ -317,22 +308,23 @@ def export(state: Any, data: landscapes.Landscapes, painter: Painter, options: O
 
 
 def train(options: Options) -> None:
-    """Train until the time is over, then export; checkpoint and sheet every few minutes."""
+    """Train, and leave weights, model card and sheets in the run's folder."""
     run = core.Run(options.out, options.minutes, lap=options.lap, steps=options.steps, seed=options.seed)
     data = landscapes.read(options.data, options.size)
     odds = landscapes.odds(landscapes.shares(data.labels), options.balance)
     dtype = core.compute_dtype()
     state = run.resumed(initial_state(options))
-    frozen = core.tensors(dict(vgg.load()))
-    compiled = core.compiled(partial(step, options=options, dtype=dtype))
     painter = Painter(dtype)
-    held = landscapes.shares(data.held_labels)
+
+    def save() -> None:
+        run.checkpoint(state)
+        export(state, data, painter, options, run)
+
+    # VGG is an argument, as what a compiled function closes over would be compiled in.
+    compiled = core.compiled(partial(step, options=options, dtype=dtype))
+    vgg16 = core.tensors(dict(vgg.load()))
     for batch in run.batches(partial(make_batch, data, odds, options)):
-        state, report = compiled(state, frozen, batch, rate(run.step, run.progress))
+        state, report = compiled(state, vgg16, batch, rate(run.step, run.progress))
         if run.log(report, options.batch):
-            run.checkpoint(state)
-            painter.tensors = state["average"]
-            bank = {"styles.codes": painter.codes(data.held_photos), "styles.shares": held}
-            exhibit(painter, data, bank)[0].save(options.out / "held_out.jpg", quality=88)
-    run.checkpoint(state)
-    export(state, data, painter, options, run)
+            save()
+    save()

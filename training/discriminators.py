@@ -1,7 +1,7 @@
 """The painter's discriminators: patches of the picture at two scales, and two heads on VGG's features.
 
-The patch discriminators are those of Park et al. 2019 (arXiv 1903.07291, figure 12; PatchGAN: Isola et al. 2016,
-arXiv 1611.07004, section 3.2), without instance norm. The heads judge features of a network that knows photos already
+The patch discriminators are those of Park et al. 2019 (arXiv 1903.07291, appendix A; PatchGAN: Isola et al. 2016,
+arXiv 1611.07004, section 3.2.2), without instance norm. The heads judge features of a network that knows photos already
 (Kumari et al. 2021, arXiv 2112.09130): on a few thousand photos steadier than pixels alone. All see the label map.
 """
 

@@ -1,7 +1,7 @@
 """Trains the landscape painter: SPADE generator and style encoder against patch and feature discriminators.
 
-Losses are those of Park et al. 2019 (arXiv 1903.07291, section 3.2 and appendix A): hinge, feature matching, VGG,
-and KL of the encoder; learning rates are theirs too (Heusel et al. 2017, arXiv 1706.08500: two time scales).
+Losses are those of Park et al. 2019 (arXiv 1903.07291, appendix A): hinge, feature matching, VGG, and KL of the
+encoder; discriminators learn faster (Heusel et al. 2017, arXiv 1706.08500: two time scales), Adam has no momentum.
 """
 
 from collections.abc import Mapping

@@ -137,11 +137,11 @@ def initialise(
         middle = min(before, after)
         add(f"block{i}.labels", 3, 3, seen, 2 * hidden)
         add(f"block{i}.labels.style", _STYLE, 2 * hidden, bias=None)
-        # Small, so that a block begins as a plain residual block: scale about 1, shift about 0.
-        add(f"block{i}.modulation1", 3, 3, hidden, 2 * before, std=0.02)
-        add(f"block{i}.conv1", 3, 3, before, middle)
-        add(f"block{i}.modulation2", 3, 3, hidden, 2 * middle, std=0.02)
-        add(f"block{i}.conv2", 3, 3, middle, after)
+        for part, inside, outside in ((1, before, middle), (2, middle, after)):
+            # A block begins as a plain residual block: scale about 1, shift about 0.
+            add(f"block{i}.scale{part}", 3, 3, hidden, inside, std=0.02, bias=1)
+            add(f"block{i}.shift{part}", 3, 3, hidden, inside, std=0.02)
+            add(f"block{i}.conv{part}", 3, 3, inside, outside)
         if before != after:
             add(f"block{i}.skip", 1, 1, before, after, bias=None)
         before = after
@@ -166,22 +166,6 @@ def normalise(x: Any, axes: int | tuple[int, ...]) -> Any:
     y = ops.cast(x, "float32")
     y = y - ops.mean(y, axis=axes, keepdims=True)
     return ops.cast(y * ops.rsqrt(ops.mean(ops.square(y), axis=axes, keepdims=True) + 1e-5), x.dtype)
-
-
-def modulate(x: Any, scale_and_shift: Any) -> Any:
-    """Return x (1 + scale) + shift, pixel by pixel: Park et al. 2019, equation 1, its gamma being 1 + scale.
-
-    Args:
-        x: (N, H, W, C).
-        scale_and_shift: (N, H, W, 2 C).
-
-    Returns:
-        (N, H, W, C).
-    """
-    from keras import ops
-
-    scale, shift = ops.split(scale_and_shift, 2, axis=-1)
-    return x * (1 + scale) + shift
 
 
 def _levels(label_map: Any, noise: Any, count: int, dtype: str) -> list:
@@ -216,9 +200,10 @@ def _block(x: Any, labels: Any, style: Any, tensors: Mapping[str, Any], name: st
     if upsample:
         # A norm per pixel, and a 1x1 convolution, of a repeated pixel are the same four times: enlarged only now.
         x, y = (ops.repeat(ops.repeat(small, 2, axis=1), 2, axis=2) for small in (x, y))
-    y = modulate(y, _conv(hidden1, tensors, f"{name}.modulation1"))
-    y = _conv(ops.leaky_relu(y, 0.2), tensors, f"{name}.conv1")
-    y = modulate(normalise(y, -1), _conv(hidden2, tensors, f"{name}.modulation2"))
+    # Equation 1.
+    y = y * _conv(hidden1, tensors, f"{name}.scale1") + _conv(hidden1, tensors, f"{name}.shift1")
+    y = normalise(_conv(ops.leaky_relu(y, 0.2), tensors, f"{name}.conv1"), -1)
+    y = y * _conv(hidden2, tensors, f"{name}.scale2") + _conv(hidden2, tensors, f"{name}.shift2")
     return x + _conv(ops.leaky_relu(y, 0.2), tensors, f"{name}.conv2")
 
 

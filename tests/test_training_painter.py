@@ -221,6 +221,16 @@ def test_training_learns_the_colours_of_sky_and_grass(two_laps):
     assert trained < untrained / 5
 
 
+def test_what_can_not_be_trained_is_said_in_a_sentence(two_class_landscape, tmp_path):
+    for change, message in (
+        (dict(size=100), "give a multiple of 64"),
+        (dict(data=ROOT / "README.md"), "README.md is no zip with an index.json"),
+    ):
+        options = painter.Options(two_class_landscape, "drawn by the test", tmp_path)
+        with pytest.raises(SystemExit, match=message):
+            painter.train(replace(options, **change))
+
+
 def test_jax_takes_the_same_steps(two_laps, tmp_path):
     options, first, _ = two_laps
     chosen = [

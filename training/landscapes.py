@@ -35,8 +35,11 @@ class Landscapes:
 
 def read(source: Path, size: int) -> Landscapes:
     """Read a data set at a size."""
-    archive = zipfile.ZipFile(source)
-    index = json.loads(archive.read("index.json"))
+    try:
+        archive = zipfile.ZipFile(source)
+        index = json.loads(archive.read("index.json"))
+    except (OSError, zipfile.BadZipFile, KeyError):
+        raise SystemExit(f"{source} is no zip with an index.json: training/landscapes.py describes it.") from None
     if tuple(index["classes"]) != spade.CLASSES:
         raise SystemExit(f"The classes of {source} are not the painter's: make index.json list {spade.CLASSES}.")
     held, doodles = index["eval"], index["doodles"]

@@ -309,6 +309,11 @@ def export(state: Any, data: landscapes.Landscapes, painter: Painter, options: O
 
 def train(options: Options) -> None:
     """Train, and leave weights, model card and sheets in the run's folder."""
+    multiple = max(2 ** (len(options.channels) - 1), *discriminators.TAPS.values())
+    if options.size % multiple:
+        raise SystemExit(
+            f"Pictures of {options.size} pixels can't be halved that often: give a multiple of {multiple}."
+        )
     run = core.Run(options.out, options.minutes, lap=options.lap, steps=options.steps, seed=options.seed)
     data = landscapes.read(options.data, options.size)
     odds = landscapes.odds(landscapes.shares(data.labels), options.balance)

@@ -139,10 +139,12 @@ def test_crops_cut_photo_and_labels_alike(rng):
     photo = np.uint8(60) * labels[..., None].repeat(3, -1)
     zoomed = 0
     for _ in range(8):
-        image, cut = landscapes.crop(photo, labels, rng)
+        image, cut = landscapes.crop(photo, labels, 32, rng)
         assert np.mean(np.abs(image[..., 0] / 60 - cut) > 0.6) < 0.05
         zoomed += not np.array_equal(cut, labels)
     assert 0 < zoomed < 8
+    heights = [np.ptp(landscapes.crop(photo, labels, 16, rng)[0][..., 0]) for _ in range(16)]
+    assert max(heights) == 180 and min(heights) < 140  # of the whole, and of little more than half
 
 
 def test_the_bank_of_styles_holds_real_codes_of_every_cluster(rng):

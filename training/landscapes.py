@@ -94,11 +94,14 @@ def coarse(labels: np.ndarray) -> np.ndarray:
     return present[np.argmax(blurred, axis=0)]
 
 
-def crop(photo: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the same square out of a photo and its labels and enlarge it to their size; half of them mirrored."""
-    size = len(photo)
-    side = size * (rng.uniform(MIN_ZOOM, 1) if rng.random() < 0.5 else 1)
-    left, top = rng.uniform(0, size - side, 2)
+def crop(photo: np.ndarray, labels: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the same square out of a photo and its labels and bring it to a size; half of them mirrored.
+
+    Half of the squares are the whole photo, the others down to a piece of the size itself, or an eighth less.
+    """
+    whole = len(photo)
+    side = rng.uniform(min(size, MIN_ZOOM * whole), whole) if rng.random() < 0.5 else whole
+    left, top = rng.uniform(0, whole - side, 2)
     box = (left, top, left + side, top + side)
     photo, labels = (
         np.asarray(Image.fromarray(x).resize((size, size), how, box))

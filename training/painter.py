@@ -60,6 +60,8 @@ class Options:
     """Stop at this step instead."""
     size: int = 256
     """Side of the pictures in pixels, a multiple of 64."""
+    photo_size: int = 0
+    """Side at which photos are read, where pictures are crops of them; 0: that of the pictures."""
     batch: int = 16
     """Pictures per step."""
     generator_rate: float = 2e-4
@@ -98,7 +100,7 @@ def make_batch(
     pairs = []
     for i in rng.choice(len(odds), count, p=odds):
         labels = landscapes.coarse(data.labels[i]) if rng.random() < options.coarse else data.labels[i]
-        pairs.append(landscapes.crop(data.photos[i], labels, rng))
+        pairs.append(landscapes.crop(data.photos[i], labels, options.size, rng))
     photos, labels = zip(*pairs, strict=True)
     return {
         "photo": np.stack(photos),
@@ -315,7 +317,7 @@ def train(options: Options) -> None:
             f"Pictures of {options.size} pixels can't be halved that often: give a multiple of {multiple}."
         )
     run = core.Run(options.out, options.minutes, lap=options.lap, steps=options.steps, seed=options.seed)
-    data = landscapes.read(options.data, options.size)
+    data = landscapes.read(options.data, options.photo_size or options.size)
     odds = landscapes.odds(landscapes.shares(data.labels), options.balance)
     dtype = core.compute_dtype()
     state = run.resumed(initial_state(options))

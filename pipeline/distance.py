@@ -22,7 +22,6 @@ PAPER = "white"
 
 # Rec. 709 luminance of linear light.
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
-_LINEAR = colour.srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 
 
 def seen_from(image: Image.Image, distance: float) -> Image.Image:
@@ -35,7 +34,7 @@ def seen_from(image: Image.Image, distance: float) -> Image.Image:
     Returns:
         Mode RGB, longest side at most VIEW / distance.
     """
-    linear = _LINEAR[np.asarray(image)]
+    linear = colour.LINEAR[np.asarray(image)]
     planes = [_shrink(linear[..., c], distance) for c in range(3)]
     return images.to_image(colour.linear_to_srgb(np.stack(planes, -1)))
 
@@ -156,7 +155,7 @@ def _crossing(distances: list[float], leads: list[float]) -> float | None:
 
 def _luminance(image: Image.Image) -> np.ndarray:
     pixels = np.asarray(image)
-    return sum(weight * _LINEAR[pixels[..., c]] for c, weight in enumerate(_LUMINANCE))
+    return sum(weight * colour.LINEAR[pixels[..., c]] for c, weight in enumerate(_LUMINANCE))
 
 
 def _likeness(planes: list[np.ndarray], distance: float) -> tuple[float, float]:

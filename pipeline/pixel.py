@@ -41,6 +41,8 @@ GRID_LINE = (128, 128, 128)
 LOST_CONTRAST = 0.1
 LOST_SHARE = 0.1
 TWO_MEANS_ITERATIONS = 3
+# Groups are formed for so many values at a time: they stay in the processor's cache.
+_BAND = 1 << 18
 # The blocks of the classical method: tf.nn.avg_pool over 8x8 pixels.
 POOL = 8
 
@@ -311,21 +313,25 @@ def samples(photo: Image.Image, cells: tuple[int, int], box: tuple[float, ...], 
         outline: see ``expand_outlines``.
 
     Returns:
-        uint8 (3, height, width, n): the pixels of each cell, row by row.
+        uint8 (3, height, n, width): the pixels of each cell, row by row. Cells side by side are neighbours in memory,
+        so that NumPy computes a whole row of them at once.
     """
     wide, high = cells
     side = max(1, min(ceil((box[2] - box[0]) / wide), isqrt(MAX_SAMPLES // (wide * high))))
     size = wide * side, high * side
-    if (box[2] - box[0], box[3] - box[1]) == size:
+    covered = box[2] - box[0], box[3] - box[1]
+    if covered == size:
         photo = photo.crop(tuple(map(int, box)))
     else:
-        photo = photo.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=2)
-    pixels = np.asarray(photo).transpose(2, 0, 1)
-    found = _in_cells(pixels, side)
+        # Where cells have room for every pixel, all stay as they are: sharper than resampled, and 20 times faster.
+        exact = wide < covered[0] <= size[0]
+        how = Image.Resampling.NEAREST if exact else Image.Resampling.BILINEAR
+        photo = photo.resize(size, how, box, reducing_gap=2)
+    found = _in_cells(np.asarray(photo).transpose(2, 0, 1), side)
     if photo.mode == "RGBA":
         shown = found[3] >= 128
-        share = shown / np.maximum(shown.sum(axis=-1, keepdims=True), 1)
-        inside = (found[:3] * share).sum(axis=-1, keepdims=True)
+        share = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1)
+        inside = (found[:3] * share).sum(axis=2, keepdims=True)
         found = np.where(shown, found[:3], inside).astype(np.uint8)
     if outline:
         found = expand_outlines(found, side, outline)
@@ -333,47 +339,43 @@ def samples(photo: Image.Image, cells: tuple[int, int], box: tuple[float, ...], 
 
 
 def _in_cells(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Turn (C, H side, W side) into (C, H, W, side²)."""
+    """Turn (C, H side, W side) into (C, H, side², W)."""
     channels, high, wide = pixels.shape
     cut = pixels.reshape(channels, high // side, side, wide // side, side)
-    return cut.transpose(0, 1, 3, 2, 4).reshape(channels, high // side, wide // side, side * side)
+    return cut.swapaxes(3, 4).reshape(channels, high // side, side * side, wide // side)
 
 
 def _out_of_cells(cells: np.ndarray, side: int) -> np.ndarray:
-    """Turn (C, H, W, side²) into (C, H side, W side)."""
-    channels, high, wide, _ = cells.shape
-    cut = cells.reshape(channels, high, wide, side, side)
-    return cut.transpose(0, 1, 3, 2, 4).reshape(channels, high * side, wide * side)
-
-
-# Every 8-bit sRGB value as linear light.
-_LINEAR = colour.srgb_to_linear(np.arange(256) / 255).astype(np.float32)
+    """Turn (C, H, side², W) into (C, H side, W side)."""
+    channels, high, _, wide = cells.shape
+    cut = cells.reshape(channels, high, side, side, wide)
+    return cut.swapaxes(3, 4).reshape(channels, high * side, wide * side)
 
 
 def mean(cells: np.ndarray) -> np.ndarray:
     """Average in linear light, as the eye does from afar.
 
     Args:
-        cells: uint8 sRGB (3, H, W, n).
+        cells: uint8 sRGB (3, H, n, W).
 
     Returns:
         sRGB in [0, 1], (H, W, 3).
     """
-    return colour.linear_to_srgb(np.moveaxis(_LINEAR[cells].mean(axis=-1), 0, -1))
+    return colour.linear_to_srgb(np.moveaxis(colour.LINEAR[cells].mean(axis=2), 0, -1))
 
 
 def median(cells: np.ndarray) -> np.ndarray:
     """Take the median of each channel; shapes as in ``mean``."""
     # Sorting floats is 10 times faster than sorting bytes, or than np.median.
-    ordered = np.sort(cells.astype(np.float32), axis=-1)
-    n = ordered.shape[-1]
-    return np.moveaxis((ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 510, 0, -1)
+    ordered = np.sort(cells.astype(np.float32), axis=2)
+    n = ordered.shape[2]
+    return np.moveaxis((ordered[:, :, (n - 1) // 2] + ordered[:, :, n // 2]) / 510, 0, -1)
 
 
 def centre(cells: np.ndarray) -> np.ndarray:
     """Take the pixel in the middle; shapes as in ``mean``."""
-    side = isqrt(cells.shape[-1])
-    return np.moveaxis(cells[..., side // 2 * side + side // 2] / 255, 0, -1)
+    side = isqrt(cells.shape[2])
+    return np.moveaxis(cells[:, :, side // 2 * side + side // 2] / 255, 0, -1)
 
 
 def contrast(cells: np.ndarray) -> np.ndarray:
@@ -403,25 +405,33 @@ def _two_groups(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Split each cell by k-means with k = 2, started from the pixels above and below its mean luma.
 
     Args:
-        cells: uint8 sRGB (3, H, W, n).
+        cells: uint8 sRGB (3, H, n, W).
 
     Returns:
         The means of the larger and of the smaller group, sRGB in [0, 1], (H, W, 3); the latter's share, (H, W).
     """
-    pixels = cells.astype(np.float32) / 255
-    total, n = pixels.sum(axis=-1), pixels.shape[-1]
+    rows = max(1, _BAND // cells[:, 0].size)
+    bands = [_two_means(cells[:, y : y + rows].astype(np.float32)) for y in range(0, cells.shape[1], rows)]
+    first, second, size = (np.concatenate(parts, axis=-2) for parts in zip(*bands, strict=True))
+    n = cells.shape[2]
+    swap = size < n / 2
+    large, small = (np.moveaxis(np.where(swap, *pair), 0, -1) / 255 for pair in ((second, first), (first, second)))
+    return large, small, np.minimum(size, n - size) / n
+
+
+def _two_means(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the means of both groups, (3, H, W), and how many pixels the first has, (H, W)."""
+    total, n = pixels.sum(axis=2), pixels.shape[2]
     axis = np.broadcast_to(colour.LUMA[:, None, None], total.shape)
     middle = np.einsum("chw,chw->hw", axis, total) / n
     for _ in range(TWO_MEANS_ITERATIONS):
-        first = (np.einsum("chwn,chw->hwn", pixels, axis) > middle[..., None]).astype(np.float32)
-        size = first.sum(axis=-1)
-        summed = np.einsum("chwn,hwn->chw", pixels, first)
+        first = (np.einsum("chnw,chw->hnw", pixels, axis) > middle[:, None]).astype(np.float32)
+        size = first.sum(axis=1)
+        summed = np.einsum("chnw,hnw->chw", pixels, first)
         a, b = summed / np.maximum(size, 1), (total - summed) / np.maximum(n - size, 1)
         # The plane halfway between the two means.
         axis, middle = a - b, (a**2 - b**2).sum(axis=0) / 2
-    swap = size < n / 2
-    large, small = np.where(swap, b, a), np.where(swap, a, b)
-    return np.moveaxis(large, 0, -1), np.moveaxis(small, 0, -1), np.minimum(size, n - size) / n
+    return a, b, size
 
 
 def expand_outlines(cells: np.ndarray, side: int, amount: float) -> np.ndarray:
@@ -431,7 +441,7 @@ def expand_outlines(cells: np.ndarray, side: int, amount: float) -> np.ndarray:
     surroundings and from which extreme is farther from it.
 
     Args:
-        cells: uint8 sRGB (3, H, W, side²).
+        cells: uint8 sRGB (3, H, side², W).
         side: of a cell, in pixels.
         amount: 1 widens by half a cell to each side, 0 by nothing.
 
@@ -443,9 +453,9 @@ def expand_outlines(cells: np.ndarray, side: int, amount: float) -> np.ndarray:
     radius = round(amount * side / 2)
     if not radius:
         return cells
-    luma = np.einsum("chwn,c->hwn", cells.astype(np.float32), colour.LUMA / 255)
-    ground = ndimage.median_filter(np.sort(luma, axis=-1)[..., luma.shape[-1] // 2], 3)
-    light, dark = ndimage.maximum_filter(luma.max(axis=-1), 3), ndimage.minimum_filter(luma.min(axis=-1), 3)
+    luma = np.einsum("chnw,c->hnw", cells.astype(np.float32), colour.LUMA / 255)
+    ground = ndimage.median_filter(np.sort(luma, axis=1)[:, luma.shape[1] // 2], 3)
+    light, dark = ndimage.maximum_filter(luma.max(axis=1), 3), ndimage.minimum_filter(luma.min(axis=1), 3)
     erode = 1 / (1 + np.exp(4 * ((light - ground) - (ground - dark)) - 9 * (ground - 0.5)))
     pixels = _out_of_cells(cells, side)
     erode = np.asarray(Image.fromarray(erode).resize(pixels.shape[:0:-1], Image.Resampling.BILINEAR))

@@ -138,7 +138,7 @@ def test_oklab_round_trip_and_reference(rng):
     assert np.allclose(palettes.to_lab(np.uint8([255, 0, 0])), [0.628, 2 * 0.2249, 2 * 0.1258], atol=5e-4)
 
 
-@pytest.mark.parametrize("count", [1, 16, 100])  # few are compared one by one, many by a tree
+@pytest.mark.parametrize("count", [1, 16, 100])
 def test_nearest_against_brute_force(rng, count):
     palette = rng.integers(0, 256, (count, 3), np.uint8)
     pixels = rng.integers(0, 256, (20, 30, 3), np.uint8)
@@ -161,6 +161,12 @@ def test_kmeans_is_repeatable_sorted_and_keeps_few_colours(rng):
     own = palettes.fixed("pico-8")
     assert set(palettes.to_codes(palettes.kmeans(own[rng.integers(0, 16, 30_000)], 16))) == set(palettes.to_codes(own))
     assert len(palettes.kmeans(own, 256)) == 16
+
+
+def test_kmeans_finds_rare_colours(rng):
+    common, rare = rng.integers(0, 256, (3, 3), np.uint8), rng.integers(0, 256, (80, 3), np.uint8)
+    pixels = np.concatenate([common[rng.integers(0, 3, 9000)], rare])  # 18 of the rare among 2048 pixels
+    assert len(palettes.kmeans(pixels, 48)) == 48
 
 
 def _rms(made: np.ndarray, wanted: np.ndarray) -> float:

@@ -81,6 +81,22 @@ def test_k_centroid_takes_the_larger_group(rng):
     assert np.abs(made[:, :4] - red).max() <= 3 and np.abs(made[:, 4:] - blue).max() <= 3
 
 
+def test_two_groups_are_two_means_of_each_cell(rng, monkeypatch):
+    monkeypatch.setattr(pixel, "_BAND", 3 * 16 * 6 * 2)  # two rows of cells at a time
+    cells = rng.integers(0, 256, (3, 5, 16, 6), np.uint8)
+    large, small, share = pixel._two_groups(cells)
+    for y, x in np.ndindex(5, 6):
+        pixels = cells[:, y, :, x].T / 255
+        first = pixels @ colour.LUMA > pixels.mean(0) @ colour.LUMA
+        for _ in range(pixel.TWO_MEANS_ITERATIONS):
+            means = pixels[first].mean(0), pixels[~first].mean(0)
+            size = first.sum()
+            first = ((pixels - means[0]) ** 2).sum(1) < ((pixels - means[1]) ** 2).sum(1)
+        means = means if size >= 8 else means[::-1]
+        assert np.allclose(large[y, x], means[0], atol=1e-5) and np.allclose(small[y, x], means[1], atol=1e-5)
+        assert np.isclose(share[y, x], min(size, 16 - size) / 16)
+
+
 @pytest.mark.parametrize("line, ground", [(20, 230), (230, 20)])
 def test_contrast_keeps_a_thin_line_that_others_lose(line, ground):
     pixels = np.full((64, 64, 3), ground, np.uint8)
@@ -147,11 +163,24 @@ def test_too_many_cells_are_refused():
     pixel.layout((8000, 5000), pixel.Settings(cell=6))
 
 
+def test_samples_are_the_pixels_of_each_cell(rng):
+    pixels = rng.integers(0, 256, (24, 32, 3), np.uint8)
+    found = pixel.samples(Image.fromarray(pixels), (4, 3), (0, 0, 32, 24))
+    assert np.array_equal(found, blocks(pixels).transpose(3, 0, 2, 1))
+
+
+def test_samples_of_uneven_cells_are_pixels_of_the_photo(rng):
+    photo = Image.fromarray(rng.integers(0, 256, (22, 30, 3), np.uint8))
+    found = pixel.samples(photo, (8, 6), (0, 0, 30, 22))
+    assert found.shape == (3, 6, 16, 8)
+    assert set(map(tuple, found.reshape(3, -1).T.tolist())) == colours_of(photo)
+
+
 def test_large_photos_are_sampled_to_a_bound():
     photo = Image.new("RGB", (4000, 2000), (10, 200, 30))
     cells, box, _ = pixel.layout(photo.size, pixel.Settings())
     found = pixel.samples(photo, cells, box)
-    assert found.shape[1:3] == (64, 128) and 0.5 * pixel.MAX_SAMPLES < found[0].size <= pixel.MAX_SAMPLES
+    assert found.shape[1::2] == (64, 128) and 0.5 * pixel.MAX_SAMPLES < found[0].size <= pixel.MAX_SAMPLES
     assert (shrunk(photo)[..., :3] == (10, 200, 30)).all()
 
 

@@ -17,7 +17,7 @@ from pipeline import unet, weights
 from training import core, data, patch, pixel
 
 from .conftest import CONTENT, ROOT
-from .test_training import losses
+from .test_training import JAX, losses
 
 
 def tiles(rng, side):
@@ -106,10 +106,8 @@ def test_jax_trains_the_same(tiny):
     command = ["pixel", "--data", *map(str, tiny.data), "--data-licence", "x", "--out", str(tiny.out / "jax")]
     for name in ("size", "batch", "width", "blocks", "back_width", "judge_width", "rate"):
         command += [f"--{name.replace('_', '-')}", str(getattr(tiny, name))]
-    # The fastest code is of no use to three steps.
-    environment = os.environ | {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
     command += ["--steps", "3", "--pairs", "0.5"]
-    subprocess.run([sys.executable, "-m", "training", *command], check=True, cwd=ROOT, env=environment)
+    subprocess.run([sys.executable, "-m", "training", *command], check=True, cwd=ROOT, env=os.environ | JAX)
     for name in ("near", "low", "gan_art", "gan_photo", "cycle_art", "cycle_photo"):
         found, wanted = (losses(tiny.out / run, name) for run in ("jax", "tensorflow"))
         assert len(found) == len(wanted) == 1 and found == pytest.approx(wanted, rel=0.05), name

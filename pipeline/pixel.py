@@ -503,10 +503,9 @@ def redraw(photo: Image.Image, cells: tuple[int, int], box: tuple[float, ...], s
     Raises:
         WeightsError: the bundled weights are missing or altered.
     """
-    found = samples(photo, cells, box, settings.outline)
-    pixels = _out_of_cells(found, isqrt(found.shape[-1])).transpose(1, 2, 0)
-    seen = Image.fromarray(pixels).resize([2 * n for n in cells], Image.Resampling.LANCZOS)
-    return _artist(compute_dtype())(images.to_array(seen))
+    # Pillow weights colours by their alpha, so that hidden ones do not show.
+    seen = photo.resize([2 * n for n in cells], Image.Resampling.LANCZOS, box)
+    return _artist(compute_dtype())(images.to_array(seen.convert("RGB")))
 
 
 @cache

@@ -91,15 +91,15 @@ class Options:
     """Share of the training that sees pairs alone."""
     cycle_every: int = 1
     """Of so many steps after that one goes the whole cycle, and the others from photo to art alone."""
-    gan_weight: float = 1.0
+    gan_weight: float = 1.5
     """Weight of what the discriminators say: higher is bolder."""
     pair_weight: float = 8.0
     """Weight of the pairs: higher is flatter."""
-    near_weight: float = 6.0
+    near_weight: float = 1.5
     """Weight of the distance to the cells' means: higher is more like the photo."""
-    flat_weight: float = 0.8
+    flat_weight: float = 1.0
     """Weight of changes of colour between neighbouring cells: higher has larger areas of one colour."""
-    low_weight: float = 8.0
+    low_weight: float = 5.0
     """Weight of that distance over 4x4 cells: higher keeps colours."""
     cycle_art_weight: float = 10.0
     """Weight of the way from art to photo and back."""

@@ -24,8 +24,13 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 # before its last step has ended. A plain lock, because the steps of one run come from different threads.
 _BUSY = threading.Lock()
 HEAVY = dict(concurrency_limit=1, concurrency_id="heavy")
+# What takes a tenth of a second need not wait for what takes minutes.
+LIGHT = dict(concurrency_limit=2, concurrency_id="light")
 # Events of the page itself: scripts have the endpoints, and the status line tells more than an overlay.
 QUIET = dict(show_progress="hidden", api_visibility="private")
+
+# A time, a moment later: when controls that change one after another all have their values.
+SOON = "() => new Promise((done) => setTimeout(() => done(performance.now()), 20))"
 
 _folder = tempfile.TemporaryDirectory(prefix="atelier-")
 _serial = itertools.count()

@@ -48,9 +48,7 @@ PALETTE_FILES = [".hex", ".gpl", ".pal", ".txt", ".png"]
 
 # The picture on the page is as large as fits this, in CSS pixels, by a whole factor.
 VIEW = (704, 512)
-# A picture takes a tenth of a second: it need not wait for those that take minutes.
-LIGHT = dict(concurrency_limit=2, concurrency_id="light")
-# But animations take seconds: one at a time.
+# Animations take seconds: one at a time.
 _ANIMATION = threading.Lock()
 # Seconds between two messages about the frames of an animation; Stop takes as long.
 NEWS = 0.1
@@ -59,7 +57,6 @@ NEWS = 0.1
 SWATCH = '<input type="color" value="#{0}" title="#{0}: click to replace it" aria-label="Colour {0}" data-code="{0}">'
 REPLACE = """element.addEventListener("change", (event) =>
     trigger("select", {old: event.target.dataset.code, new: event.target.value.slice(1)}))"""
-SOON = "() => new Promise((done) => setTimeout(() => done(performance.now()), 20))"
 
 
 def build() -> None:

@@ -31,7 +31,7 @@ HINTS = {
     "eraser": "Bring back what lay below your strokes",
 }
 SHAPES = {"512x512": "Square", "512x384": "Wide", "384x512": "Tall"}
-ACTIONS = {"undo": "Undo", "redo": "Redo", "clear": "Clear"}
+ACTIONS = {"undo": ("↶", "Undo"), "redo": ("↷", "Redo"), "clear": ("Clear", "Start over with a blue sky")}
 
 CANVAS = 512  # longest side, in pixels
 LIVE = 256  # longest side of the picture that follows the brush
@@ -62,10 +62,9 @@ def build() -> Port:
                 apply_default_css=False,
                 elem_id="paint-canvas",
             )
-            with gr.Row(elem_classes="actions"):
-                large = gr.Button(f"Paint at {LARGE} px", variant="primary", elem_id="paint-run")
-                surprise = gr.Button("Surprise me", elem_id="paint-surprise")
-                suit = gr.Button("Style that suits", elem_id="paint-suit")
+            with gr.Row(elem_classes=["actions", "styles"]):
+                surprise = gr.Button("Surprise me", size="sm", elem_id="paint-surprise")
+                suit = gr.Button("Style that suits", size="sm", elem_id="paint-suit")
             styles = thumbnails([], "Styles: click one", 8, "paint-styles")
             with gr.Accordion("Advanced", open=False, elem_id="paint-advanced", elem_classes="advanced"):
                 with gr.Row(elem_classes="pair"):
@@ -73,15 +72,11 @@ def build() -> Port:
                     with gr.Column():
                         add("style")
                         add("style_seed")
+                add("blend")
                 with gr.Row():
-                    add("blend")
                     add("second_style")
-                with gr.Row():
                     add("seed")
-                    other = gr.Button("Other details", size="sm", elem_id="paint-other-details")
-                label_map = gr.UploadButton(
-                    "Open a label map", file_types=["image"], size="sm", elem_id="paint-label-map"
-                )
+                other = gr.Button("Other details", size="sm", elem_id="paint-other-details")
         with gr.Column(scale=3, min_width=320, elem_classes="outputs"):
             result = gr.Image(
                 label="Picture",
@@ -93,10 +88,14 @@ def build() -> Port:
             )
             status = gr.Markdown("An example. Paint on the canvas: the picture follows.", elem_id="paint-status")
             with gr.Row(elem_classes="downloads"):
+                large = gr.Button(f"Paint at {LARGE} px", variant="primary", elem_id="paint-run")
                 download = gr.DownloadButton("Download PNG", elem_id="paint-download")
                 download_map = gr.DownloadButton("Download map", elem_id="paint-download-map")
                 menu = send_menu("paint")
             examples = thumbnails(doodles, "Doodles: click one", 5, "paint-examples")
+            label_map = gr.UploadButton(
+                "Open a label map", file_types=["image"], size="sm", elem_id="paint-label-map", elem_classes="examples"
+            )
 
     clock = gr.Number(visible="hidden")
     controls = [chosen[name] for name in CONTROLS]
@@ -122,7 +121,8 @@ def build() -> Port:
 
     # The canvas tells when it is on screen: whoever never opens this tab costs no painting.
     canvas.ready(_strip, None, styles, **LIGHT, **QUIET)
-    gr.on([canvas.ready, large.click], None, None, clock, js=LARGE_SOON, **at_once)
+    for asked in (canvas.ready, large.click):
+        asked(None, None, clock, js=LARGE_SOON, **at_once)
     touched = [component.change for component in (canvas, photo, *controls)]
     gr.on(touched, None, None, clock, js=SOON, trigger_mode="multiple", **at_once)
     shown = [result, status, download, download_map]
@@ -143,14 +143,18 @@ def _board() -> str:
         f"{' checked' * (tool == 'brush')}>{words}</label>"
         for tool, words in TOOLS.items()
     )
-    actions = "".join(f'<button type="button" data-part="{name}">{words}</button>' for name, words in ACTIONS.items())
+    actions = "".join(
+        f'<button type="button" data-part="{name}" title="{hint}" aria-label="{hint}">{words}</button>'
+        for name, (words, hint) in ACTIONS.items()
+    )
     shapes = "".join(f'<option value="{sides}">{words}</option>' for sides, words in SHAPES.items())
     return f"""<div class="doodle" data-part="root" data-palette="{html.escape(json.dumps(PALETTE.tolist()))}">
 <div class="brushes" role="radiogroup" aria-label="What to paint">{brushes}</div>
 <div class="tools"><span role="radiogroup" aria-label="Tool">{tools}</span>
 <label class="size">Size <input type="range" data-part="size" min="4" max="160" value="48"></label>
 <span>{actions}</span>
-<select data-part="shape" aria-label="Shape of the canvas">{shapes}<option value="" hidden>Own shape</option></select></div>
+<select data-part="shape" aria-label="Shape of the canvas">{shapes}<option value="" hidden>Own</option></select>
+</div>
 <div class="surface"><canvas data-part="view" tabindex="0" role="application"
 aria-label="Canvas: arrow keys move the brush, space paints, control and Z undoes"></canvas><div data-part="ring"></div>
 </div></div>"""

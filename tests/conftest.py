@@ -110,7 +110,7 @@ def painter(tmp_path_factory):
     shutil.copytree(weights.MODELS, folder)
     rng = np.random.default_rng(0)
     tensors = spade.initialise(0, channels=(16, 16, 16, 16, 16, 8, 8), hidden=4, encoder=(4, 8, 8, 8, 8))
-    tensors["output.kernel"] *= 20  # so that each pixel, and each level of grey, tells of what went in
+    tensors["output.kernel"] *= 6  # so that each pixel, and each level of grey, tells of what went in
     count = len(spade.CLASSES)
     tensors["styles.codes"] = rng.standard_normal((count, spade.CODE))
     tensors["styles.shares"] = 0.9 * np.eye(count) + 0.1 / count  # style k + 1 is of photos full of class k

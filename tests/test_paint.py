@@ -239,6 +239,6 @@ def test_without_its_weights_the_effect_is_nowhere(tmp_path, monkeypatch, capsys
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     assert paint.TITLE not in capsys.readouterr().out
-    config = json.dumps(app.build().config)
+    config = json.dumps(app.build().config, default=str)
     assert paint.TITLE not in config and "paint-canvas" not in config and '"/paint"' not in config
     assert '"api_name": "pixel"' in config and '"api_name": "paint"' not in config

@@ -35,12 +35,12 @@ _SUMMARY = 256  # width of the layer between the encoder's statistics and the co
 
 
 def generate(label_map: Any, code: Any, noise: Any, tensors: Mapping[str, Any], dtype: str = "float32") -> Any:
-    """Paint pictures: Park et al. 2019, section 3.1 and figure 4.
+    """Paint pictures: Park et al. 2019, section 3 and figure 4.
 
     Differences from the paper: the style code acts in every block, together with the labels and before a
     non-linearity, so that each class can look different in each style (in the paper the code is the input of the
     first layer, and only that); the first layer sees the label map; noise is concatenated to the labels, for detail
-    that neither says (Sushko et al. 2020, arXiv 2012.04781, section 3.4); no spectral norm in the generator.
+    that neither says (Sushko et al. 2020, arXiv 2012.04781); no spectral norm in the generator.
 
     Args:
         label_map: (N, H, W, 16), one-hot or, at soft edges, shares of the classes; H and W multiples of ``MULTIPLE``.
@@ -67,7 +67,7 @@ def generate(label_map: Any, code: Any, noise: Any, tensors: Mapping[str, Any], 
 
 
 def encode(image: Any, tensors: Mapping[str, Any], dtype: str = "float32") -> tuple[Any, Any]:
-    """Encode the style of pictures as a normal distribution over codes: Park et al. 2019, section 3.2 and figure 14.
+    """Encode the style of pictures as a normal distribution over codes: Park et al. 2019, section 3 and appendix A.
 
     Differences from the paper: the dense layer sees statistics over the picture (the mean of each layer before its
     norm, which keeps the colours, and mean and maximum of the last), not its layout. A code then holds palette and
@@ -120,7 +120,7 @@ def initialise(
 
     def add(name: str, *shape: int, std: float | None = None, bias: float | None = 0) -> None:
         fan_in, fan_out = np.prod(shape[:-1]), np.prod((*shape[:-2], shape[-1]))
-        # Glorot & Bengio 2010, equation 16, as in the paper's section 4, unless a deviation is given.
+        # Glorot & Bengio 2010, equation 16, unless a deviation is given.
         limit = np.sqrt(6 / (fan_in + fan_out))
         kernel = rng.uniform(-limit, limit, shape) if std is None else rng.normal(0, std, shape)
         tensors[f"{name}.kernel"] = kernel.astype(np.float32)
@@ -137,11 +137,11 @@ def initialise(
         middle = min(before, after)
         add(f"block{i}.labels", 3, 3, seen, 2 * hidden)
         add(f"block{i}.labels.style", _STYLE, 2 * hidden, bias=None)
-        # Small, so that a block begins as a plain residual block: scale about 1, shift about 0.
-        add(f"block{i}.modulation1", 3, 3, hidden, 2 * before, std=0.02)
-        add(f"block{i}.conv1", 3, 3, before, middle)
-        add(f"block{i}.modulation2", 3, 3, hidden, 2 * middle, std=0.02)
-        add(f"block{i}.conv2", 3, 3, middle, after)
+        for part, inside, outside in ((1, before, middle), (2, middle, after)):
+            # A block begins as a plain residual block: scale about 1, shift about 0.
+            add(f"block{i}.scale{part}", 3, 3, hidden, inside, std=0.02, bias=1)
+            add(f"block{i}.shift{part}", 3, 3, hidden, inside, std=0.02)
+            add(f"block{i}.conv{part}", 3, 3, inside, outside)
         if before != after:
             add(f"block{i}.skip", 1, 1, before, after, bias=None)
         before = after
@@ -168,22 +168,6 @@ def normalise(x: Any, axes: int | tuple[int, ...]) -> Any:
     return ops.cast(y * ops.rsqrt(ops.mean(ops.square(y), axis=axes, keepdims=True) + 1e-5), x.dtype)
 
 
-def modulate(x: Any, scale_and_shift: Any) -> Any:
-    """Return x (1 + scale) + shift, pixel by pixel: Park et al. 2019, equation 1, of x normalised.
-
-    Args:
-        x: (N, H, W, C).
-        scale_and_shift: (N, H, W, 2 C).
-
-    Returns:
-        (N, H, W, C).
-    """
-    from keras import ops
-
-    scale, shift = ops.split(scale_and_shift, 2, axis=-1)
-    return x * (1 + scale) + shift
-
-
 def _levels(label_map: Any, noise: Any, count: int, dtype: str) -> list:
     """Return labels and noise, concatenated, at the sizes of the blocks, coarse to fine."""
     from keras import ops
@@ -201,7 +185,7 @@ def _levels(label_map: Any, noise: Any, count: int, dtype: str) -> list:
 def _block(x: Any, labels: Any, style: Any, tensors: Mapping[str, Any], name: str, upsample: bool) -> Any:
     """Enlarge twice (but the first block), then norm, SPADE, leaky ReLU and convolution twice, and add the shortcut.
 
-    Differences from the paper (figure 4 and appendix A): the norm is over the channels of each pixel (Li et al. 2019,
+    Differences from the paper (figure 4, left): the norm is over the channels of each pixel (Li et al. 2019,
     arXiv 1907.04312) instead of over the batch, so the picture depends neither on its neighbours in a batch nor on
     statistics kept from training, and what is painted in one corner leaves the other alone; the two SPADEs share one
     convolution of the labels; the learnt shortcut has no norm of its own.
@@ -216,9 +200,10 @@ def _block(x: Any, labels: Any, style: Any, tensors: Mapping[str, Any], name: st
     if upsample:
         # A norm per pixel, and a 1x1 convolution, of a repeated pixel are the same four times: enlarged only now.
         x, y = (ops.repeat(ops.repeat(small, 2, axis=1), 2, axis=2) for small in (x, y))
-    y = modulate(y, _conv(hidden1, tensors, f"{name}.modulation1"))
-    y = _conv(ops.leaky_relu(y, 0.2), tensors, f"{name}.conv1")
-    y = modulate(normalise(y, -1), _conv(hidden2, tensors, f"{name}.modulation2"))
+    # Equation 1.
+    y = y * _conv(hidden1, tensors, f"{name}.scale1") + _conv(hidden1, tensors, f"{name}.shift1")
+    y = normalise(_conv(ops.leaky_relu(y, 0.2), tensors, f"{name}.conv1"), -1)
+    y = y * _conv(hidden2, tensors, f"{name}.scale2") + _conv(hidden2, tensors, f"{name}.shift2")
     return x + _conv(ops.leaky_relu(y, 0.2), tensors, f"{name}.conv2")
 
 

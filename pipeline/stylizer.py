@@ -6,10 +6,14 @@ instance norm, Dumoulin et al. 2016, arXiv 1610.07629). Here the style statistic
 learnt Inception, so that the code network is a small perceptron.
 
 Everything is a function of named tensors and backend-agnostic (``keras.ops``); training calls the same functions.
-Two layers are computed in a form that is equal in exact arithmetic, and faster on a CPU (``benchmarks/fast.py``):
-see ``upsample_conv`` and ``output_conv``.
+The tensors' names and shapes say which of two layouts a network has. The first is that of the paper, 9x9 convolutions
+at full size in front and behind, two layers of it computed in a form that is equal in exact arithmetic and faster on a
+CPU: see ``upsample_conv`` and ``output_conv``. The second, which ``initialise`` makes for training,
+has no layer at full size: 4x4 pixels become one of 48 channels in front, and behind four pixels come out of each of
+half the size (Shi et al. 2016, arXiv 1609.05158), at a third of the time.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,10 +22,46 @@ import numpy as np
 from . import vgg
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
-RESIDUAL_BLOCKS = 5
+CODE = 256
 EPSILON = 1e-5
 # Both halvings must come out even, and reflection needs more rows than it pads.
 MULTIPLE = 4
+
+
+def initialise(seed: int, width: int = 96, blocks: int = 5, expanded: int = 48) -> dict[str, np.ndarray]:
+    """Return an untrained network of the second layout.
+
+    Args:
+        seed: of the random weights.
+        width: channels of the residual blocks.
+        blocks: how many.
+        expanded: channels at half the picture's size.
+
+    Returns:
+        Tensors by name, as ``style_code`` and ``transform`` take them; the statistics are not standardised yet.
+    """
+    rng = np.random.default_rng(seed)
+
+    def random(*shape: int, gain: float) -> np.ndarray:
+        return rng.normal(0, np.sqrt(gain / np.prod(shape[:-1])), shape).astype(np.float32)
+
+    # He et al. 2015 (arXiv 1502.01852) in front of a ReLU, Glorot's where there is none.
+    count = 2 * sum(map(vgg.channels, TAPS))
+    sizes = (count, 512, 512, CODE)
+    tensors = {"statistics.mean": np.zeros(count, np.float32), "statistics.std": np.ones(count, np.float32)}
+    for i, (n, m) in enumerate(itertools.pairwise(sizes), 1):
+        tensors[f"encoder{i}.kernel"] = random(n, m, gain=2 if i < 3 else 1)
+        tensors[f"encoder{i}.bias"] = np.zeros(m, np.float32)
+    residual = {f"residual{i}{half}": (width, width) for i in range(1, blocks + 1) for half in "ab"}
+    layers = {"contract1": (3 * MULTIPLE**2, width)} | residual | {"expand1": (width, expanded)}
+    for name, (n, m) in layers.items():
+        tensors[f"{name}.kernel"] = random(3, 3, n, m, gain=2)
+        # All styles begin as nearly the same: scale 1, shift 0.
+        tensors[f"{name}.norm.kernel"] = 0.01 * random(CODE, 2 * m, gain=CODE)
+        tensors[f"{name}.norm.bias"] = np.zeros(2 * m, np.float32)
+    tensors["output.kernel"] = random(3, 3, expanded, 12, gain=1)
+    tensors["output.bias"] = np.zeros(3, np.float32)
+    return tensors
 
 
 def style_statistics(features: Mapping[str, Any]) -> Any:
@@ -80,17 +120,23 @@ def transform(
 
     x = 2 * image - 1
     x = [ops.cast(x[:, i : i + rows], dtype) for i in range(0, x.shape[1], rows)] if rows else [ops.cast(x, dtype)]
-    x = conv(x, "contract1")
-    x = conv(x, "contract2", 2)
-    x = conv(x, "contract3", 2)
-    for i in range(1, RESIDUAL_BLOCKS + 1):
+    paper = "contract2.kernel" in tensors
+    if paper:
+        x = conv(x, "contract1")
+        x = conv(x, "contract2", 2)
+        x = conv(x, "contract3", 2)
+    else:
+        x = conv([space_to_depth(strip, MULTIPLE) for strip in x], "contract1")
+    for i in itertools.takewhile(lambda i: f"residual{i}a.kernel" in tensors, itertools.count(1)):
         y = conv(conv(x, f"residual{i}a"), f"residual{i}b", relu=False)
         x = [a + b for a, b in zip(x, y, strict=True)]
     x = expand(x, "expand1")
-    x = expand(x, "expand2")
+    if paper:
+        x = expand(x, "expand2")
     kernel, bias = weight("output"), tensors["output.bias"]
+    output = output_conv if paper else shuffled_conv
     blocks = with_margins(x, kernel.shape[0] // 2, "reflect")
-    x = [ops.sigmoid(ops.cast(output_conv(block, kernel), "float32") + bias) for block in blocks]
+    x = [ops.sigmoid(ops.cast(output(block, kernel), "float32") + bias) for block in blocks]
     return ops.concatenate(x, axis=1)
 
 
@@ -197,6 +243,27 @@ def output_conv(x: Any, kernel: Any) -> Any:
     kernel = ops.einsum("ait,bju,tucd->ijcabd", shifts, shifts, kernel)
     kernel = ops.reshape(kernel, (*kernel.shape[:3], 4 * kernel.shape[-1]))
     return depth_to_space(ops.conv(x, kernel, 2, padding="valid"))
+
+
+def shuffled_conv(x: Any, kernel: Any) -> Any:
+    """Convolve without padding by a kernel (K, K, C, 4 D) whose channels are four pixels: (N, 2 (H - K + 1), …, D)."""
+    from keras import ops
+
+    return depth_to_space(ops.conv(x, kernel, padding="valid"))
+
+
+def space_to_depth(x: Any, block: int) -> Any:
+    """Turn (N, H, W, C) into (N, H / block, W / block, block² C): neighbours become channel blocks, row by row."""
+    import keras
+    from keras import ops
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.nn.space_to_depth(x, block)
+    n, h, w, c = x.shape
+    x = ops.reshape(x, (n, h // block, block, w // block, block, c))
+    return ops.reshape(ops.transpose(x, (0, 1, 3, 2, 4, 5)), (n, h // block, w // block, block**2 * c))
 
 
 def depth_to_space(x: Any) -> Any:

@@ -65,11 +65,31 @@ def test_style_statistics_are_mean_and_deviation_of_each_layer(rng):
     np.testing.assert_allclose(found, np.concatenate(wanted, -1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("layout", ["paper", "shuffled"])
 @pytest.mark.parametrize("rows", [16, 32, 64])
-def test_strips_give_the_same_picture_as_the_whole(rng, rows):
-    tensors = weights.load("stylizer")
+def test_strips_give_the_same_picture_as_the_whole(rng, rows, layout):
+    tensors = weights.load("stylizer") if layout == "paper" else stylizer.initialise(0, width=8, blocks=2, expanded=8)
     image = rng.random((1, 72, 40, 3)).astype(np.float32)
     code = rng.normal(size=(1, 256)).astype(np.float32)
     whole = stylizer.transform(image, code, tensors)
     strips = stylizer.transform(image, code, tensors, rows=rows)
+    assert whole.shape == image.shape
     np.testing.assert_allclose(strips, whole, atol=1e-4)
+
+
+def test_a_shuffled_pixel_becomes_a_channel_and_back(rng):
+    x = rng.random((1, 8, 12, 3)).astype(np.float32)
+    blocks = stylizer.space_to_depth(x, 4)
+    assert blocks.shape == (1, 2, 3, 48)
+    np.testing.assert_array_equal(np.reshape(blocks[0, 1, 2], (4, 4, 3)), x[0, 4:8, 8:12])
+    np.testing.assert_array_equal(stylizer.depth_to_space(stylizer.space_to_depth(x, 2)), x)
+
+
+def test_what_an_untrained_network_paints_depends_on_picture_and_style(rng):
+    tensors = stylizer.initialise(0, width=16, blocks=2, expanded=16)
+    image = rng.random((2, 32, 32, 3)).astype(np.float32)
+    codes = rng.normal(size=(2, 256)).astype(np.float32)
+    painted = np.asarray(stylizer.transform(image, codes, tensors))
+    assert 0.05 < painted.std() < 0.4  # neither flat nor saturated
+    for other in (stylizer.transform(image[::-1], codes, tensors), stylizer.transform(image, codes[::-1], tensors)):
+        assert np.abs(np.asarray(other) - painted).mean() > 0.01

@@ -7,7 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tyro  # noqa: E402
 
-NETWORKS = ("stylizer",)
+NETWORKS = ("stylizer", "painter")
 
 if __name__ == "__main__":
     modules = [import_module(f"training.{name}") for name in NETWORKS]

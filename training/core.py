@@ -4,9 +4,11 @@ A network is a function of named tensors (``pipeline/stylizer.py`` and its like)
 nested dict of tensors, the state, and a step is a function from state and batch to state and losses.
 """
 
+import dataclasses
 import json
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,18 @@ def compute_dtype() -> str:
     return "bfloat16" if accelerated else precision.compute_dtype()
 
 
+def device() -> str:
+    """Name the machine that computes."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.devices()[0].device_kind
+    import tensorflow as tf
+
+    accelerators = tf.config.list_physical_devices("GPU")
+    return accelerators[0].name if accelerators else f"{os.cpu_count()} CPU cores"
+
+
 class Adam:
     """Adam (Kingma & Ba 2014, arXiv 1412.6980) as a function of nested dicts.
 
@@ -101,8 +115,9 @@ class Adam:
         return params, {"count": count, "mean": mean, "square": square}
 
 
-def average(mean: Any, params: Any, momentum: float) -> Any:
-    """Return the exponential moving average of parameters after one more."""
+def average(mean: Any, params: Any, count: Any, momentum: float = 0.999) -> Any:
+    """Return the exponential moving average of parameters after step ``count``; it forgets the first steps sooner."""
+    momentum = ops.minimum(momentum, (1 + count) / (10 + count))
     return tree.map_structure(lambda m, p: momentum * m + (1 - momentum) * p, mean, params)
 
 
@@ -168,6 +183,21 @@ class Run:
         save_file(dict(zip(_names(state), leaves, strict=True)), path.with_suffix(".new"))
         path.with_suffix(".new").replace(path)
         (self.out / "checkpoint.json").write_text(json.dumps({"step": self.step, "seconds": self._elapsed}))
+
+    def card(self, name: str, options: Any, text: str, measured: Mapping[str, Any]) -> None:
+        """Write the model card: what the network is, how it was trained, what came out."""
+        facts = {k: v for k, v in dataclasses.asdict(options).items() if k not in ("data", "data_licence", "out")}
+        values = ", ".join(f"{k} {float(v):.3g}" for k, v in measured.items())
+        lines = [
+            f"# {name}\n",
+            text,
+            f"- **Data**: {options.data_licence}",
+            f"- **Training**: {self.step} steps in {self._elapsed / 60:.0f} minutes on {device()};",
+            "  " + ", ".join(f"{k} {v}" for k, v in facts.items() if v is not None) + ".",
+            f"- **Measured** on held-out data (`sheet.jpg`): {values}.",
+            "- **Licence**: Apache-2.0. float16, exponential moving average of the weights.",
+        ]
+        (self.out / f"{name}.md").write_text("\n".join(lines) + "\n")
 
     @property
     def _elapsed(self) -> float:

@@ -1,0 +1,159 @@
+"""Training: the shared pieces against second computations, and each network for a few steps on both backends."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from pipeline import stylizer as network
+from pipeline import weights
+from training import core, data, stylizer
+
+from .conftest import CONTENT, ROOT, STYLES
+
+PARAMS = {"b": {"w": np.float32([[1, -2], [3, 0.5]])}, "a": np.float32([0.3, -0.1])}
+
+
+def loss(params, x):
+    value = keras.ops.mean(keras.ops.square(x @ params["b"]["w"] + params["a"] - 1))
+    return value, {"loss": value}
+
+
+def test_gradients_are_finite_differences(rng):
+    x = rng.normal(size=(4, 2)).astype(np.float32)
+    (value, report), gradients = core.value_and_grad(loss)(core.tensors(PARAMS), x)
+    assert float(value) == float(report["loss"]) == pytest.approx(float(loss(PARAMS, x)[0]))
+    for i in (0, 1):
+        a = {
+            sign: PARAMS | {"a": PARAMS["a"] + sign * np.float32(1e-2) * np.eye(2, dtype=np.float32)[i]}
+            for sign in (1, -1)
+        }
+        slope = (float(loss(a[1], x)[0]) - float(loss(a[-1], x)[0])) / 2e-2
+        assert float(gradients["a"][i]) == pytest.approx(slope, rel=1e-3)
+
+
+def test_adam_steps_as_that_of_keras_and_keeps_still_where_a_gradient_is_not_finite(rng):
+    ours, theirs = (
+        core.Adam(0.5, 0.9, clip=0.7),
+        keras.optimizers.Adam(0.02, 0.5, 0.9, epsilon=1e-8, global_clipnorm=0.7),
+    )
+    params, state = core.tensors(PARAMS["b"]), ours.initial(PARAMS["b"])
+    variable = keras.Variable(PARAMS["b"]["w"])
+    for _ in range(5):
+        gradient = rng.normal(size=(2, 2)).astype(np.float32)
+        params, state = ours.update({"w": gradient}, state, params, 0.02)
+        theirs.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+    np.testing.assert_allclose(params["w"], variable, rtol=1e-4)
+    gradient[0, 0] = np.nan
+    same, unmoved = ours.update({"w": gradient}, state, params, 0.02)
+    np.testing.assert_array_equal(same["w"], params["w"])
+    keras.tree.map_structure(np.testing.assert_array_equal, unmoved, state)
+
+
+def test_an_average_begins_at_once_and_then_hardly_moves():
+    mean = {"w": np.float32([0.0])}
+    assert float(core.average(mean, {"w": np.float32([1.0])}, np.float32(1))["w"][0]) == pytest.approx(9 / 11)
+    assert float(core.average(mean, {"w": np.float32([1.0])}, np.float32(1e6))["w"][0]) == pytest.approx(
+        0.001, rel=1e-3
+    )
+
+
+def test_crops_are_pieces_of_the_pictures_some_of_them_mirrored(rng):
+    pictures = np.arange(2 * 6 * 6 * 3, dtype=np.uint8).reshape(2, 6, 6, 3)
+    windows = {bytes(p[y : y + 4, x : x + 4]) for p in pictures for y in range(3) for x in range(3)}
+    mirrored = {bytes(p[y : y + 4, x : x + 4][:, ::-1]) for p in pictures for y in range(3) for x in range(3)}
+    cut = np.uint8(np.round(data.crops(pictures, rng, 64, 4) * 255))
+    assert {bytes(c) for c in cut} <= windows | mirrored
+    assert all({bytes(c) for c in cut} & found for found in (windows, mirrored))
+
+
+def test_pictures_come_from_a_folder_or_a_zip_alike(tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+        for path in CONTENT.glob("*.jpg"):
+            archive.write(path, path.name)
+    found = data.pictures(tmp_path / "some.zip", 16)
+    assert found.shape == (len(list(CONTENT.glob("*.jpg"))), 16, 16, 3)
+    np.testing.assert_array_equal(data.pictures(CONTENT, 16), found)
+    with pytest.raises(SystemExit, match="no pictures"):
+        data.pictures(ROOT / "tests", 16)
+
+
+def losses(out, name):
+    """The values of one loss in the log."""
+    return [
+        float(w.partition("=")[2])
+        for line in (out / "log.txt").open()
+        for w in line.split()
+        if w.startswith(f"{name}=")
+    ]
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return stylizer.Options(
+        (CONTENT, STYLES),
+        "the examples",
+        tmp_path / "run",
+        minutes=60,
+        steps=40,
+        size=32,
+        batch=4,
+        width=16,
+        blocks=1,
+        rate=3e-3,
+    )
+
+
+def test_the_stylizer_learns_and_exports_what_the_app_loads(tiny, monkeypatch):
+    monkeypatch.setattr(stylizer, "WARM_UP", 1)
+    monkeypatch.setattr(core, "LOG_SECONDS", 0)
+    stylizer.train(tiny)
+    style = losses(tiny.out, "style")
+    assert len(style) == 40 and np.mean(style[-5:]) < 0.9 * np.mean(style[:5])
+    card = (tiny.out / "stylizer.md").read_text()
+    assert "the examples" in card and "40 steps" in card and "style loss" in card
+    with Image.open(tiny.out / "sheet.jpg") as sheet:
+        assert sheet.size == (7 * 32, 7 * 32)
+    tensors = weights.load("stylizer", tiny.out)
+    assert tensors.keys() == network.initialise(0, 16, 1).keys()
+    assert tensors["statistics.std"].std() > 0.01  # measured, not the ones it began with
+
+
+def test_a_resumed_training_goes_on_as_if_never_stopped(tiny, capsys):
+    whole = replace(tiny, steps=6, out=tiny.out / "whole")
+    stylizer.train(whole)
+    for steps in (3, 6):
+        stylizer.train(replace(whole, steps=steps, out=tiny.out / "parts"))
+    assert "resumed at step 3" in capsys.readouterr().out
+    a, b = (load_file(tiny.out / run / "checkpoint.safetensors") for run in ("whole", "parts"))
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], atol=2e-3, err_msg=name)
+
+
+def test_jax_trains_the_same(tiny):
+    stylizer.train(replace(tiny, steps=3, out=tiny.out / "tensorflow"))
+    command = [
+        "stylizer",
+        "--data",
+        str(CONTENT),
+        str(STYLES),
+        "--data-licence",
+        "the examples",
+        "--out",
+        str(tiny.out / "jax"),
+    ]
+    command += ["--steps", "3", "--size", "32", "--batch", "4", "--width", "16", "--blocks", "1", "--rate", "3e-3"]
+    subprocess.run(
+        [sys.executable, "-m", "training", *command], check=True, cwd=ROOT, env=os.environ | {"KERAS_BACKEND": "jax"}
+    )
+    for name in ("style", "content"):
+        np.testing.assert_allclose(losses(tiny.out / "jax", name), losses(tiny.out / "tensorflow", name), rtol=0.02)

@@ -1,5 +1,5 @@
 // A canvas of classes: every pixel holds the number of a class, and brush, fill and undo work on these numbers, so that
-// no colour is ever in between two classes. Python hands over and gets a PNG, as a data URL, in the colours of the brushes.
+// no colour is ever in between two classes. Python hands over, and gets, a PNG in the brushes' colours, as a data URL.
 const part = (name) => element.querySelector(`[data-part="${name}"]`);
 const [view, ring, size, shape] = ["view", "ring", "size", "shape"].map(part);
 const brushes = [...element.querySelectorAll("[data-class]")];
@@ -122,6 +122,17 @@ function aim(at) {
     });
 }
 
+// Browsers that fear fingerprinting change what is read off a canvas a little.
+const known = new Map();
+function nearest(r, g, b) {
+    const key = (r << 16) | (g << 8) | b;
+    if (!known.has(key)) {
+        const far = palette.map((rgb) => Math.hypot(rgb[0] - r, rgb[1] - g, rgb[2] - b));
+        known.set(key, far.indexOf(Math.min(...far)));
+    }
+    return known.get(key);
+}
+
 // What Python hands over replaces the map, and can be undone, but for the first one.
 function receive(url, first) {
     const image = new Image();
@@ -130,11 +141,7 @@ function receive(url, first) {
         [view.width, view.height] = [width, height];
         context.drawImage(image, 0, 0);
         const {data} = context.getImageData(0, 0, width, height);
-        const known = new Map(palette.map((rgb, label) => [rgb.join(), label]));
-        const labels = Uint8Array.from(
-            {length: width * height},
-            (_, i) => known.get(data.slice(4 * i, 4 * i + 3).join()) ?? BLANK,
-        );
+        const labels = Uint8Array.from({length: width * height}, (_, i) => nearest(...data.subarray(4 * i, 4 * i + 3)));
         if (!first) remember();
         map = {width, height, labels, ground: labels.slice()};
         show();

@@ -79,14 +79,14 @@ def build() -> Port:
                 other = gr.Button("Other details", size="sm", elem_id="paint-other-details")
         with gr.Column(scale=3, min_width=320, elem_classes="outputs"):
             result = gr.Image(
-                label="Picture",
+                label="Picture: it follows your brush",
                 interactive=False,
                 format="png",
                 height=516,
                 buttons=["fullscreen"],
                 elem_id="paint-result",
             )
-            status = gr.Markdown("An example. Paint on the canvas: the picture follows.", elem_id="paint-status")
+            status = gr.Markdown("Painting …", elem_id="paint-status")
             with gr.Row(elem_classes="downloads"):
                 large = gr.Button(f"Paint at {LARGE} px", variant="primary", elem_id="paint-run")
                 download = gr.DownloadButton("Download PNG", elem_id="paint-download")

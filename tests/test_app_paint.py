@@ -295,9 +295,13 @@ def test_phone_and_dark_mode(open_tab, width, query):
         assert tops == sorted(tops)
         box = page.locator("#paint-canvas canvas").bounding_box()
         scrolled = page.evaluate("scrollY")
-        page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 4)
+        brush(page, "sand")
+        finger = page.context.new_cdp_session(page)
+        for kind, y in (("Start", 0.25), ("Move", 0.4), ("Move", 0.75), ("End", None)):
+            at = [dict(x=box["x"] + box["width"] / 2, y=box["y"] + y * box["height"])] if y else []
+            finger.send("Input.dispatchTouchEvent", dict(type=f"touch{kind}", touchPoints=at))
         wait_for_status(page, "256x256 in ", "#paint-status")
-        assert canvas(page)[128, 256] == SKY and page.evaluate("scrollY") == scrolled
+        assert np.all(canvas(page)[130:380, 256] == SAND) and page.evaluate("scrollY") == scrolled
     else:
         for name in ("canvas canvas", "result"):
             box = page.locator(f"#paint-{name}").bounding_box()

@@ -20,12 +20,14 @@ from .common import (
     EXAMPLES,
     HEAVY,
     QUIET,
+    Port,
     before_after,
     control,
     file,
     mixing,
     on_stop,
     picture,
+    send_menu,
     steps,
     stopped,
     thumbnails,
@@ -148,7 +150,7 @@ class Session:
         return self.work and self.work.step
 
 
-def build() -> None:
+def build() -> Port:
     """Lay out the tab and wire it."""
     paintings = sorted((EXAMPLES / "styles").glob("*.jpg"))
     finished = [EXAMPLES / "finished" / f"gatys_{photo}_{painting}.jpg" for photo, painting, _ in FINISHED]
@@ -222,6 +224,7 @@ def build() -> None:
                 download = gr.DownloadButton(
                     "Download PNG", file(images.load(finished[0]), ".png"), elem_id="gatys-download"
                 )
+                menu = send_menu("gatys")
             curve = gr.LinePlot(
                 x="iteration",
                 y="value",
@@ -262,9 +265,13 @@ def build() -> None:
         pick_example, None, [session, photo, painting, preset, *preset_controls, *outputs], cancels=runs, **QUIET
     )
     preset.input(_preset, preset, preset_controls, **QUIET)
-    photo.change(_canvas, photo, editor, **QUIET)
+    arrived = gr.Number(visible="hidden")
+    gr.on([photo.change, arrived.change], _canvas, photo, editor, **QUIET)
     cost = [photo, *(chosen[name] for name in COSTS)]
-    gr.on(None, _expected, cost, expected, trigger_mode="always_last", queue=False, **QUIET)
+    expect = dict(trigger_mode="always_last", queue=False) | QUIET
+    gr.on(None, _expected, cost, expected, **expect)
+    arrived.change(_expected, cost, expected, **expect)
+    return Port(menu, download, photo, arrived)
 
 
 def _control(name: str) -> gr.components.Component:

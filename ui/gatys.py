@@ -62,7 +62,7 @@ LISTS = ("style_layer_weights", "canvas")  # numbers, typed as text
 TYPED = ("content_weight", "style_weight", "denoise_weight", "learning_rate", "seed")
 # What the expected time depends on.
 COSTS = ("size", "iterations", "scales", "coarse_iterations", "content_weight", "style_weight", "content_layers")
-COSTS += ("style_layers", "pooling", "tile_size")
+COSTS += ("style_layers", "pooling", "canvas", "tile_size")
 
 NEWS = 0.5  # seconds between two previews
 MORE = 100  # iterations of Continue
@@ -197,6 +197,7 @@ def build() -> Port:
                         color_mode="fixed",
                         default_size=30,
                     ),
+                    eraser=gr.Eraser(default_size=40),  # wider, so that going over a stroke leaves no outline
                     canvas_size=(EDITOR_SIZE, EDITOR_SIZE),
                     height=360,
                     elem_id="gatys-regions",
@@ -316,13 +317,10 @@ def _canvas(photo: str | None) -> dict | None:
 def _expected(photo: str | None, *values: Any) -> str:
     """Tell how long a run will take, or nothing where it could not start."""
     try:
-        settings = Settings(**dict(zip(COSTS, values, strict=True)))
+        named = dict(zip(COSTS, values, strict=True))
+        settings = Settings(**named | dict(canvas=_numbers(named["canvas"], "canvas")))
         with Image.open(photo) as image:
-            width, height = image.size
-        if not settings.content_weight:  # then the photo only gives the shape, and is enlarged
-            factor = settings.size / max(width, height)
-            width, height = round(width * factor), round(height * factor)
-        return f"Takes about {_duration(gatys.estimate(width, height, settings))} on this machine."
+            return f"Takes about {_duration(gatys.estimate(*image.size, settings))} on this machine."
     except (AtelierError, OSError, AttributeError):
         return ""
 

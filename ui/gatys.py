@@ -69,7 +69,7 @@ MORE = 100  # iterations of Continue
 POINTS = 100  # of each curve
 FRAMES, FRAME_SIZE, FRAME_MS, LAST_MS = 40, 320, 120, 2000  # of the making-of
 EDITOR_SIZE = 512
-RESUMABLE = 4
+RESUMABLE = 2
 
 _recent: "deque[Work]" = deque()  # the runs that can be continued, of all visitors
 
@@ -364,7 +364,7 @@ def _painted(editor: dict | None) -> Image.Image | None:
 
 
 def _remembered(work: Work) -> Work:
-    """Let only the last few visitors continue: a state to go on from is up to hundreds of megabytes."""
+    """Let only the last few visitors continue: a state to go on from is up to a gigabyte."""
     _recent.append(work)
     if len(_recent) > RESUMABLE:
         old = _recent.popleft()

@@ -10,7 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import gradio as gr  # noqa: E402  (reads the environment when imported)
 
 from pipeline import effects  # noqa: E402
-from ui.common import EXAMPLES, endpoint, warm_up  # noqa: E402
+from ui.common import EXAMPLES, connect, endpoint, warm_up  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 DAY = 24 * 3600
@@ -41,11 +41,13 @@ def build() -> gr.Blocks:
         with gr.Row(elem_classes="masthead"):
             gr.Markdown("# Atelier\nneural image effects", elem_classes="name")
             gr.DeepLinkButton("Share", elem_classes="share")
-        with gr.Tabs(overflow_behavior="wrap"):
+        ports, titles = {}, {name: effect.TITLE for name, effect in effects().items()}
+        with gr.Tabs(overflow_behavior="wrap") as tabs:
             for name, effect in effects().items():
                 with gr.Tab(effect.TITLE, id=name):
-                    import_module(f"ui.{name}").build()
+                    ports[name] = import_module(f"ui.{name}").build()
                     endpoint(name, effect)
+        connect(tabs, ports, titles)
     return page.queue(max_size=32)
 
 

@@ -15,7 +15,7 @@ from .step import Step
 
 __all__ = ["EFFECTS", "AtelierError", "BadInput", "Step", "Unreachable", "WeightsError", "effect", "effects"]
 
-EFFECTS = ("fast", "gatys", "hybrid", "pixel")
+EFFECTS = ("fast", "gatys", "hybrid", "pixel", "paint")
 
 
 def effect(name: str) -> ModuleType:

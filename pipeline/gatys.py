@@ -244,7 +244,7 @@ def stylize(photo: ImageSource, *styles: ImageSource, **options: Any) -> Image.I
 
 
 def estimate(width: int, height: int, settings: Settings | None = None) -> float:
-    """Return about how many seconds a run on this machine takes, from one timed evaluation (the first takes a second).
+    """Return about how many seconds a run on this machine takes, from timed evaluations (the first takes a second).
 
     Args:
         width: of the photo, before it is fitted to ``settings.size``.
@@ -252,9 +252,8 @@ def estimate(width: int, height: int, settings: Settings | None = None) -> float
         settings: defaults where None.
     """
     settings = resolved(settings or Settings(), PRESETS)
-    factor = min(1, settings.size / max(width, height))
-    levels = pyramid.shapes(round(height * factor), round(width * factor), settings.scales)
-    return sum(_work(levels, settings)) * objective.pace(_spec(settings, 0))
+    width, height = _fitted(width, height, settings)
+    return _seconds(_work(pyramid.shapes(height, width, settings.scales), settings), settings)
 
 
 def warm_up() -> None:
@@ -306,7 +305,7 @@ def run(
         raise BadInput(f"All {total} iterations are done: ask for more to continue.")
     if state is None:
         start = job.start(levels[-1])
-        seconds_left = estimate(*job.photo.shape[1::-1], settings)
+        seconds_left = _seconds(work, settings)
         seconds = time.perf_counter() - started
         note = f"{_size(job.photo)}, {total} iterations, about {seconds_left:.0f} s"
         preview = job.finished(job.blend(start, job.cover(levels[-1])))
@@ -355,6 +354,21 @@ def _work(levels: Sequence[tuple[int, int]], settings: Settings) -> list[float]:
     """Return how many pixels each iteration computes."""
     costs = [objective.cost(*level, settings.tile_size) for level in levels]
     return [cost for cost, n in zip(costs, _schedule(settings, len(levels)), strict=True) for _ in range(n)]
+
+
+def _seconds(work: Sequence[float], settings: Settings) -> float:
+    return sum(work) * objective.pace(_spec(settings, 0))
+
+
+def _fitted(width: int, height: int, settings: Settings) -> tuple[int, ...]:
+    """Return width and height of the result; without content the photo only gives its shape, and may be enlarged."""
+    if settings.canvas and not settings.content_weight:
+        if len(settings.canvas) != 2 or not all(32 <= side <= 2048 for side in settings.canvas):
+            raise BadInput("A texture size is a width and a height, each from 32 to 2048.")
+        return settings.canvas
+    factor = settings.size / max(width, height)
+    factor = min(1, factor) if settings.content_weight else factor
+    return round(width * factor), round(height * factor)
 
 
 def _size(picture: np.ndarray) -> str:
@@ -410,9 +424,7 @@ class _Job:
         if settings.content_weight:
             picture = images.fit(picture, settings.size)
         else:
-            factor = settings.size / max(picture.size)
-            size = settings.canvas or tuple(round(side * factor) for side in picture.size)
-            picture = picture.resize(size, Image.Resampling.LANCZOS)
+            picture = picture.resize(_fitted(*picture.size, settings), Image.Resampling.LANCZOS)
         original = images.to_array(picture)
         if min(original.shape[:2]) < images.MIN_SIDE:
             raise BadInput(
@@ -512,7 +524,8 @@ class _Job:
             # Shares mix paintings in the target; with regions they weigh one region against another.
             np.float32([1] if masks is None else self.shares),
         )
-        style = objective.style_targets(spec, self.paintings, self.shares, round(max(shape) * settings.style_scale))
+        seen = round(max(shape) * settings.style_scale)
+        style = objective.style_targets(spec, self.paintings, self.shares, seen, settings.tile_size)
         photo = np.clip(pyramid.resize(self.photo, shape), 0, 1)
         return Objective(spec, photo, style, weights, masks, settings.tile_size)
 
@@ -540,8 +553,6 @@ def _check(settings: Settings, styles: int) -> None:
             f"There are {len(settings.style_layers)} style layers and {len(settings.style_layer_weights)} weights: "
             "give one weight to each layer."
         )
-    if settings.canvas and (len(settings.canvas) != 2 or not all(32 <= side <= 2048 for side in settings.canvas)):
-        raise BadInput("A texture size is a width and a height, each from 32 to 2048.")
     if settings.scaling != "relative" and settings.style_loss != "gram":
         raise BadInput("The paper compares Gram matrices: choose the gram style loss, or the relative loss scale.")
 

@@ -63,8 +63,9 @@ class LBFGS:
     Instead of a line search, a step that raised the loss is halved at the next call.
 
     Attributes:
-        first_step: mean change per element of the first step, which has no curvature to go by.
-        max_step: greatest mean change per element.
+        first_step: mean change, per element that moves, of the first step, which has no curvature to go by; no more at
+            the first of another size, whose curvature is that of the size before.
+        max_step: greatest mean change per element that moves.
         tolerance: by what part of itself the loss may rise; bfloat16 rounds to about 1e-3.
         memory: how many pairs of steps and gradient differences are kept.
     """
@@ -87,8 +88,9 @@ class LBFGS:
             if _dot(s, y) > 1e-10 * _dot(y, y):
                 pairs = (*pairs, (s, y))[-self.memory :]
         step = -_two_loops(gradient, pairs)
-        largest = self.max_step if pairs else self.first_step
-        length = float(np.mean(np.abs(step)))
+        largest = self.max_step if pairs and self.last is not None else self.first_step
+        # Over what moves at all: outside the painted regions nothing does.
+        length = float(np.sum(np.abs(step)) / max(1, np.count_nonzero(step)))
         if length > largest or not pairs:
             step = step * np.float32(largest / (length + 1e-30))
         return x + step, replace(self, last=(x, value, gradient), pairs=pairs)

@@ -20,17 +20,17 @@ MAX_FILE_BYTES = 10_000_000  # the largest file a Hugging Face Space takes witho
 _MEND = "restore it from the repository (git checkout -- models)"
 
 
-def available(name: str, folder: Path = MODELS) -> bool:
-    """Tell whether the manifest lists a network."""
-    return name in _manifest(folder)
+def available(name: str, folder: Path | None = None) -> bool:
+    """Tell whether the manifest of a folder, by default ``MODELS``, lists a network."""
+    return name in _manifest(folder or MODELS)
 
 
-def load(name: str, folder: Path = MODELS) -> Mapping[str, np.ndarray]:
+def load(name: str, folder: Path | None = None) -> Mapping[str, np.ndarray]:
     """Load one network's tensors as float32, checked against the manifest.
 
     Args:
         name: the network's name in the manifest.
-        folder: where ``manifest.json`` and the files lie.
+        folder: where ``manifest.json`` and the files lie; default: ``MODELS``.
 
     Returns:
         The tensors by name; the same object each time.
@@ -38,7 +38,7 @@ def load(name: str, folder: Path = MODELS) -> Mapping[str, np.ndarray]:
     Raises:
         WeightsError: the manifest or a file is missing, or a file is truncated or altered; the message names it.
     """
-    return _load(name, folder)
+    return _load(name, folder or MODELS)
 
 
 @cache

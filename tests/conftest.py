@@ -1,8 +1,10 @@
 """Shared fixtures: seeded pictures, the app on a free port, a real browser that must not err or phone out."""
 
 import os
+import shutil
 import socket
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 # Read when gradio, keras and TensorFlow are imported.
@@ -27,8 +29,9 @@ def rng():
     return np.random.default_rng(0)
 
 
-@pytest.fixture(scope="session")
-def url():
+@contextmanager
+def serving():
+    """The app on a free port."""
     import app
 
     with socket.socket() as s:
@@ -45,6 +48,12 @@ def url():
     )
     yield address.rstrip("/")
     page.close()
+
+
+@pytest.fixture(scope="session")
+def url():
+    with serving() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -90,6 +99,27 @@ def open_page(chromium, url):
         context.close()
     assert not errors
     assert not outside
+
+
+@pytest.fixture(scope="module")
+def painter(tmp_path_factory):
+    """A small, untrained painter among the bundled weights, for one module; its tensors."""
+    from pipeline import paint, spade, weights
+
+    folder = tmp_path_factory.mktemp("weights") / "models"
+    shutil.copytree(weights.MODELS, folder)
+    rng = np.random.default_rng(0)
+    tensors = spade.initialise(0, channels=(16, 16, 16, 16, 16, 8, 8), hidden=4, encoder=(4, 8, 8, 8, 8))
+    tensors["output.kernel"] *= 6  # so that each pixel, and each level of grey, tells of what went in
+    count = len(spade.CLASSES)
+    tensors["styles.codes"] = rng.standard_normal((count, spade.CODE))
+    tensors["styles.shares"] = 0.9 * np.eye(count) + 0.1 / count  # style k + 1 is of photos full of class k
+    weights.save("painter", tensors, licence="CC0-1.0", origin="untrained, made by a test", folder=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "MODELS", folder)
+        paint._network.cache_clear()
+        yield weights.load("painter")
+    paint._network.cache_clear()
 
 
 def shoot(page, name):

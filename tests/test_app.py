@@ -209,3 +209,24 @@ def test_phone_and_dark_mode(open_page, width, query):
         result = page.locator("#fast-result").bounding_box()
         assert result["y"] + result["height"] <= 844
     shoot(page, f"fast-{width}{'-dark' if query else ''}")
+
+
+def test_a_result_goes_to_another_tab_and_is_worked_on_there(open_page, tmp_path):
+    page = open_page()
+    with page.expect_download() as found:
+        page.locator("#fast-download").click()
+    with Image.open(found.value.path()) as sent:
+        size = sent.size
+    targets = (("Pixel art", "#pixel-status", " pixels, 16 colours"), ("Hybrid", "#hybrid-status", "fista"))
+    for tab, status, words in targets:  # of which none was open before
+        page.get_by_role("tab", name="Fast style").click()
+        page.locator("#fast-send input").click()
+        page.get_by_role("option", name=tab).click()
+        page.wait_for_selector(status)
+        wait_for_status(page, words, status)
+        photo = page.locator(f"{status.partition('-')[0]}-{'near' if tab == 'Hybrid' else 'photo'} img")
+        assert photo.evaluate("image => [image.naturalWidth, image.naturalHeight]") == list(size)
+    assert page.locator("#hybrid-send input").input_value() == "Send to …"
+    page.locator("#hybrid-send input").click()
+    options = page.get_by_role("option").all_inner_texts()
+    assert [text.strip("✓ \n") for text in options][1:] == ["Fast style", "Neural style", "Pixel art"]

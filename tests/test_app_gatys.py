@@ -9,6 +9,7 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from pipeline import regions
 from ui.gatys import FRAMES, Session, Work, _hues
 
 from .conftest import CONTENT, STYLES, shoot
@@ -138,22 +139,35 @@ def test_a_visitor_watches_stops_downloads_and_continues(visit, tmp_path):
     assert json.loads(saved(page, tmp_path).text["atelier"])["iteration"] == max(kept + 100, 21)
 
 
-def test_a_visitor_paints_regions(visit, tmp_path):
-    page = visit()
-    page.locator("#gatys-more > button").first.click()
-    page.set_input_files("#gatys-painting-2 input[type=file]", str(WAVE))
+def stroke_on(page):
+    """Return the points of a stroke across the middle of the regions' canvas, after bringing it into view."""
     canvas = page.locator("#gatys-regions canvas").first
     canvas.scroll_into_view_if_needed()
     page.wait_for_timeout(1000)  # the editor fits the photo to its box
     box = canvas.bounding_box()
+    return [(box["x"] + t * box["width"], box["y"] + 0.42 * box["height"]) for t in np.linspace(0.3, 0.7, 9)]
 
-    def stroke(height):
-        page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + height * box["height"])
+
+def change_of(picture):
+    """How far each pixel is from the example photo, in levels."""
+    photo = Image.open(CONTENT / "city_skyline.jpg").resize(picture.size, Image.Resampling.LANCZOS)
+    return np.abs(np.asarray(picture, float) - np.asarray(photo, float)).mean(-1)
+
+
+def test_a_visitor_paints_regions_and_erases_them(visit, tmp_path):
+    page = visit()
+    page.locator("#gatys-more > button").first.click()
+    page.set_input_files("#gatys-painting-2 input[type=file]", str(WAVE))
+
+    def drag():
+        stroke = stroke_on(page)
+        page.mouse.move(*stroke[0])
         page.mouse.down()
-        page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + height * box["height"], steps=8)
+        for point in stroke:
+            page.mouse.move(*point)
         page.mouse.up()
 
-    stroke(0.42)
+    drag()
     page.locator("#gatys-run").click()
     page.get_by_text("Painting 2 has no region").wait_for()
     shoot(page, "gatys-regions")
@@ -161,9 +175,44 @@ def test_a_visitor_paints_regions(visit, tmp_path):
     page.locator("#gatys-painting-2 button[aria-label='Remove Image']").click()
     page.locator("#gatys-run").click()
     wait_for_status(page, "Done in")
-    photo = Image.open(CONTENT / "city_skyline.jpg").resize((128, 64), Image.Resampling.LANCZOS)
-    change = np.abs(np.asarray(saved(page, tmp_path), float) - np.asarray(photo, float)).mean(-1)
+    change = change_of(saved(page, tmp_path))
     assert change[20:30, 50:78].mean() > 4 > 1 > change[52:].mean()
+
+    page.locator("#gatys-regions button[aria-label=Erase]").click()
+    drag()
+    shoot(page, "gatys-erased")
+    page.locator("#gatys-run").click()
+    wait_for_status(page, "Loading|Step")
+    wait_for_status(page, "Done in")
+    assert change_of(saved(page, tmp_path))[52:].mean() > 4  # without regions all of it is painted
+
+
+def test_a_visitor_paints_regions_by_touch(visit, tmp_path):
+    page = visit(has_touch=True)
+    page.locator("#gatys-more > button").first.click()
+    stroke = stroke_on(page)
+    touch = page.context.new_cdp_session(page)
+    for kind, points in (("Start", stroke[:1]), *(("Move", [point]) for point in stroke), ("End", [])):
+        points = [dict(x=x, y=y) for x, y in points]
+        touch.send("Input.dispatchTouchEvent", dict(type=f"touch{kind}", touchPoints=points))
+    page.locator("#gatys-run").click()
+    wait_for_status(page, "Done in")
+    change = change_of(saved(page, tmp_path))
+    assert change[20:30, 50:78].mean() > 4 > 1 > change[52:].mean()
+
+
+def test_a_visitor_brings_a_label_map(visit, tmp_path):
+    labels = Image.new("RGB", (300, 150))
+    labels.paste(regions.COLOURS["red"], (0, 0, 130, 150))
+    labels.save(tmp_path / "labels.png")
+    page = visit()
+    page.locator("#gatys-more > button").first.click()
+    page.set_input_files("#gatys-label-map input[type=file]", str(tmp_path / "labels.png"))
+    page.wait_for_selector("#gatys-label-map img")
+    page.locator("#gatys-run").click()
+    wait_for_status(page, "Done in")
+    change = change_of(saved(page, tmp_path))
+    assert change[:, :48].mean() > 4 > 1 > change[:, 64:].mean()
 
 
 def test_what_the_user_must_do_is_said_on_the_page(visit):

@@ -38,6 +38,18 @@ def test_tiles_give_the_loss_and_gradient_of_the_whole(rng, paintings, style_los
     assert error < 2e-3
 
 
+def test_a_large_painting_is_measured_in_tiles():
+    painting = picture(STYLES / "great_wave.jpg", (150, 90))
+    spec = Spec(style=STYLE)
+    whole, tiled = (objective.style_targets(spec, [painting], (1.0,), 150, t) for t in (4096, 64))
+    plain = spec.features(painting[None], STYLE)
+    for tap, a, b in zip(STYLE, whole, tiled, strict=True):
+        x = np.asarray(plain[tap]).reshape(-1, a.mean.shape[-1])
+        for moment, wanted in ((0, x.mean(0)[None]), (1, (x.T @ x / len(x))[None])):
+            np.testing.assert_allclose(a[moment], wanted, atol=1e-4 * np.abs(wanted).max())
+            np.testing.assert_allclose(b[moment], wanted, atol=2e-3 * np.abs(wanted).max())
+
+
 def test_tiles_respect_regions(rng, paintings):
     photo = picture(CONTENT / "coffee.jpg", (130, 60))
     masks = np.zeros((2, 60, 130), np.float32)

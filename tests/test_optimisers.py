@@ -54,6 +54,26 @@ def test_lbfgs_steps_are_bounded_and_float32_stays(rng):
         x = new
 
 
+def test_lbfgs_steps_are_as_long_where_only_a_part_moves(rng):
+    x = rng.uniform(size=(8, 8, 3)).astype(np.float32)
+    mask = np.zeros_like(x)
+    mask[:2] = 1
+    optimiser = LBFGS(first_step=0.02, max_step=0.05)
+    for limit in (0.02, 0.05):
+        new, optimiser = optimiser.step(x, float((mask * x**2).sum()), 2000 * mask * x)
+        assert np.abs(new - x)[:2].mean() <= limit * 1.001 and (new == x)[2:].all()
+        x = new
+
+
+def test_lbfgs_is_careful_at_another_size(rng):
+    x = rng.uniform(size=(4, 4, 3)).astype(np.float32)
+    optimiser = LBFGS(first_step=0.02, max_step=0.05)
+    for _ in range(2):
+        x, optimiser = optimiser.step(x, float((x**2).sum()), 2 * x)
+    new, _ = optimiser.resized(lambda a: a).step(x, float((x**2).sum()), 2 * x)
+    assert optimiser.pairs and np.abs(new - x).mean() == pytest.approx(0.02, rel=1e-3)
+
+
 def test_adam_follows_its_formula(rng):
     x, optimiser = rng.normal(size=5), Adam(0.1, beta1=0.8, beta2=0.9)
     gradients = rng.normal(size=(3, 5))
@@ -78,7 +98,8 @@ def test_the_normalised_gradient_ignores_the_size_of_the_loss(rng):
     assert np.std(large - x) == pytest.approx(0.1, rel=1e-3)
 
 
-@pytest.mark.parametrize("optimiser", [Adam(), LBFGS(), NormalisedGradient()], ids=lambda o: type(o).__name__)
+# L-BFGS with one bound on all its steps: the first at another size is bounded like the very first.
+@pytest.mark.parametrize("optimiser", [Adam(), LBFGS(0.05, 0.05), NormalisedGradient()], ids=lambda o: type(o).__name__)
 def test_the_state_survives_a_change_of_size(optimiser, rng):
     def double(array):
         return array.repeat(2, 0).repeat(2, 1)

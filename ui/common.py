@@ -6,8 +6,9 @@ import itertools
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from pipeline import AtelierError, Step, images
+from pipeline import AtelierError, BadInput, Step, images
 from pipeline.settings import Settings, choices, defaults
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -24,12 +25,38 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 # before its last step has ended. A plain lock, because the steps of one run come from different threads.
 _BUSY = threading.Lock()
 HEAVY = dict(concurrency_limit=1, concurrency_id="heavy")
+# What takes a tenth of a second need not wait for what takes minutes.
+LIGHT = dict(concurrency_limit=2, concurrency_id="light")
 # Events of the page itself: scripts have the endpoints, and the status line tells more than an overlay.
 QUIET = dict(show_progress="hidden", api_visibility="private")
+
+# A time, a moment later: when controls that change one after another all have their values.
+SOON = "() => new Promise((done) => setTimeout(() => done(performance.now()), 20))"
+_NOWHERE = ("Send to …", "")
+# A tab that was never opened hears nothing before it is on screen.
+_ARRIVED = """(target, ...before) => new Promise((done) => setTimeout(() => done(
+    ["", ...before.map((time, i) => %s[i] === target ? performance.now() : time)]), 300))"""
 
 _folder = tempfile.TemporaryDirectory(prefix="atelier-")
 _serial = itertools.count()
 _KEEP = 64  # files of ours; Gradio copies each into its own cache as soon as it is yielded
+
+
+@dataclass(frozen=True)
+class Port:
+    """What a tab exchanges with the others.
+
+    Attributes:
+        menu: where to send its result; see ``send_menu``.
+        result: the download whose file is sent.
+        photo: where a picture from another tab goes; None: it takes none.
+        arrived: a number that changes once such a picture is in place.
+    """
+
+    menu: gr.Dropdown
+    result: gr.DownloadButton
+    photo: gr.Image | None = None
+    arrived: gr.Number | None = None
 
 
 class Picture(gr.Image):
@@ -91,6 +118,43 @@ def before_after(
     return gr.ImageSlider(
         value, label=label, interactive=False, buttons=["fullscreen"], max_height=520, elem_id=elem_id, **kwargs
     )
+
+
+def send_menu(effect: str) -> gr.Dropdown:
+    """Make the menu that sends a result to another tab; ``connect`` fills and wires it."""
+    return gr.Dropdown(
+        [_NOWHERE],
+        value="",
+        label="Send to",
+        show_label=False,
+        filterable=False,
+        container=False,
+        elem_id=f"{effect}-send",
+        elem_classes="send",
+    )
+
+
+def connect(tabs: gr.Tabs, ports: Mapping[str, Port], titles: Mapping[str, str]) -> None:
+    """Wire the menus of all tabs: the chosen one comes on screen, and gets the picture as its photo."""
+
+    def wire(port: Port, others: Mapping[str, Port]) -> None:
+        def send(target: str, result: str | None) -> dict:
+            if not target:
+                return {tabs: gr.skip()}
+            with told():
+                if result is None:
+                    raise BadInput("There is no picture to send yet.")
+            return {tabs: gr.Tabs(selected=target), others[target].photo: result}
+
+        port.menu.choices = [_NOWHERE, *((titles[name], name) for name in others)]
+        arrived = [other.arrived for other in others.values()]
+        sent = port.menu.select(
+            send, [port.menu, port.result], [tabs, *(other.photo for other in others.values())], **LIGHT, **QUIET
+        )
+        sent.success(None, [port.menu, *arrived], [port.menu, *arrived], js=_ARRIVED % list(others), **QUIET)
+
+    for name, port in ports.items():
+        wire(port, {other: p for other, p in ports.items() if p.photo and other != name})
 
 
 def mixing(effect: str, labels: Sequence[str]) -> tuple[list[gr.Image], list[gr.Slider]]:
@@ -175,6 +239,13 @@ def place(name: str) -> Path:
     return folder / name
 
 
+def own_folder(name: str) -> Path:
+    """Make a folder for files that stay as long as the app runs."""
+    folder = Path(_folder.name, name)
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def file(
     image: Image.Image,
     ending: str = ".jpg",
@@ -201,7 +272,7 @@ def endpoint(name: str, module: ModuleType) -> None:
         def run() -> Iterable[Step]:
             for picture, count in pictures.items():
                 if count == "one" and given[picture] is None:
-                    raise images.BadInput(f"There is no {picture}: hand one over.")
+                    raise BadInput(f"There is no {picture}: hand one over.")
                 if count == "several":
                     given[picture] = given[picture] or []
             return module.run(**given, settings=module.Settings(**chosen))

@@ -13,12 +13,14 @@ from .common import (
     EXAMPLES,
     HEAVY,
     QUIET,
+    Port,
     before_after,
     control,
     file,
     mixing,
     on_stop,
     picture,
+    send_menu,
     steps,
     stopped,
     thumbnails,
@@ -35,7 +37,7 @@ FINISHED = (
 CONTROLS = ("size", "style_size", "colours", "engine")
 
 
-def build() -> None:
+def build() -> Port:
     """Lay out the tab and wire it."""
     paintings = sorted((EXAMPLES / "styles").glob("*.jpg"))
     finished = [EXAMPLES / "finished" / f"fast_{photo}_{painting}.jpg" for photo, painting, _ in FINISHED]
@@ -58,9 +60,11 @@ def build() -> None:
         with gr.Column(scale=3, min_width=320, elem_classes="outputs"):
             result = before_after((first_photo, str(finished[0])), "fast-result")
             status = gr.Markdown("An example. Choose a painting, or your own photo.", elem_id="fast-status")
-            download = gr.DownloadButton(
-                "Download PNG", file(images.load(finished[0]), ".png"), elem_id="fast-download"
-            )
+            with gr.Row(elem_classes="actions"):
+                download = gr.DownloadButton(
+                    "Download PNG", file(images.load(finished[0]), ".png"), elem_id="fast-download"
+                )
+                menu = send_menu("fast")
             examples = thumbnails(finished, "Examples: click one", 5, "fast-examples")
 
     inputs = [photo, painting, *more, *shares, strength, *controls]
@@ -73,13 +77,16 @@ def build() -> None:
     def pick_example(event: gr.SelectData) -> tuple[str, str, float]:
         return _example(event.index)
 
+    arrived = gr.Number(visible="hidden")
     runs = [
         go.click(**run),
+        arrived.change(**run),
         strength.release(**run),
         looks.select(pick, None, painting, **QUIET).then(**run),
         examples.select(pick_example, None, [photo, painting, strength], **QUIET).then(**run),
     ]
     on_stop(stop, runs, stopped, None, status)
+    return Port(menu, download, photo, arrived)
 
 
 def _example(index: int) -> tuple[str, str, float]:

@@ -20,12 +20,14 @@ from .common import (
     EXAMPLES,
     HEAVY,
     QUIET,
+    Port,
     before_after,
     control,
     file,
     mixing,
     on_stop,
     picture,
+    send_menu,
     steps,
     stopped,
     thumbnails,
@@ -60,14 +62,14 @@ LISTS = ("style_layer_weights", "canvas")  # numbers, typed as text
 TYPED = ("content_weight", "style_weight", "denoise_weight", "learning_rate", "seed")
 # What the expected time depends on.
 COSTS = ("size", "iterations", "scales", "coarse_iterations", "content_weight", "style_weight", "content_layers")
-COSTS += ("style_layers", "pooling", "tile_size")
+COSTS += ("style_layers", "pooling", "canvas", "tile_size")
 
 NEWS = 0.5  # seconds between two previews
 MORE = 100  # iterations of Continue
 POINTS = 100  # of each curve
 FRAMES, FRAME_SIZE, FRAME_MS, LAST_MS = 40, 320, 120, 2000  # of the making-of
 EDITOR_SIZE = 512
-RESUMABLE = 4
+RESUMABLE = 2
 
 _recent: "deque[Work]" = deque()  # the runs that can be continued, of all visitors
 
@@ -148,7 +150,7 @@ class Session:
         return self.work and self.work.step
 
 
-def build() -> None:
+def build() -> Port:
     """Lay out the tab and wire it."""
     paintings = sorted((EXAMPLES / "styles").glob("*.jpg"))
     finished = [EXAMPLES / "finished" / f"gatys_{photo}_{painting}.jpg" for photo, painting, _ in FINISHED]
@@ -195,6 +197,7 @@ def build() -> None:
                         color_mode="fixed",
                         default_size=30,
                     ),
+                    eraser=gr.Eraser(default_size=40),  # wider, so that going over a stroke leaves no outline
                     canvas_size=(EDITOR_SIZE, EDITOR_SIZE),
                     height=360,
                     elem_id="gatys-regions",
@@ -222,6 +225,7 @@ def build() -> None:
                 download = gr.DownloadButton(
                     "Download PNG", file(images.load(finished[0]), ".png"), elem_id="gatys-download"
                 )
+                menu = send_menu("gatys")
             curve = gr.LinePlot(
                 x="iteration",
                 y="value",
@@ -262,9 +266,13 @@ def build() -> None:
         pick_example, None, [session, photo, painting, preset, *preset_controls, *outputs], cancels=runs, **QUIET
     )
     preset.input(_preset, preset, preset_controls, **QUIET)
-    photo.change(_canvas, photo, editor, **QUIET)
+    arrived = gr.Number(visible="hidden")
+    gr.on([photo.change, arrived.change], _canvas, photo, editor, **QUIET)
     cost = [photo, *(chosen[name] for name in COSTS)]
-    gr.on(None, _expected, cost, expected, trigger_mode="always_last", queue=False, **QUIET)
+    expect = dict(trigger_mode="always_last", queue=False) | QUIET
+    gr.on(None, _expected, cost, expected, **expect)
+    arrived.change(_expected, cost, expected, **expect)
+    return Port(menu, download, photo, arrived)
 
 
 def _control(name: str) -> gr.components.Component:
@@ -309,13 +317,10 @@ def _canvas(photo: str | None) -> dict | None:
 def _expected(photo: str | None, *values: Any) -> str:
     """Tell how long a run will take, or nothing where it could not start."""
     try:
-        settings = Settings(**dict(zip(COSTS, values, strict=True)))
+        named = dict(zip(COSTS, values, strict=True))
+        settings = Settings(**named | dict(canvas=_numbers(named["canvas"], "canvas")))
         with Image.open(photo) as image:
-            width, height = image.size
-        if not settings.content_weight:  # then the photo only gives the shape, and is enlarged
-            factor = settings.size / max(width, height)
-            width, height = round(width * factor), round(height * factor)
-        return f"Takes about {_duration(gatys.estimate(width, height, settings))} on this machine."
+            return f"Takes about {_duration(gatys.estimate(*image.size, settings))} on this machine."
     except (AtelierError, OSError, AttributeError):
         return ""
 
@@ -359,7 +364,7 @@ def _painted(editor: dict | None) -> Image.Image | None:
 
 
 def _remembered(work: Work) -> Work:
-    """Let only the last few visitors continue: a state to go on from is up to hundreds of megabytes."""
+    """Let only the last few visitors continue: a state to go on from is up to a gigabyte."""
     _recent.append(work)
     if len(_recent) > RESUMABLE:
         old = _recent.popleft()

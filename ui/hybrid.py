@@ -12,7 +12,7 @@ from pipeline import BadInput, align, distance, hybrid, images
 from pipeline.hybrid import PRESETS, Settings
 from pipeline.settings import defaults
 
-from .common import EXAMPLES, QUIET, control, file, picture, place, thumbnails, told
+from .common import EXAMPLES, QUIET, Port, control, file, picture, place, send_menu, thumbnails, told
 
 # Finished pictures to click: near, far, points on each. `examples/SOURCES.md` tells how they were made.
 FINISHED = (
@@ -39,7 +39,7 @@ PAUSE = 0.25  # seconds between two pictures of a solver on its way
 TURNS = dict(concurrency_limit=4, concurrency_id="hybrid")
 
 
-def build() -> None:
+def build() -> Port:
     """Lay out the tab and wire it."""
     finished = [EXAMPLES / "finished" / f"hybrid_{near}_{far}.jpg" for near, far, *_ in FINISHED]
     first_near, first_far, *first_points = _example(0)
@@ -106,6 +106,7 @@ def build() -> None:
                 png = file(first["image"], ".png", name="hybrid")
                 download = gr.DownloadButton("Download PNG", png, elem_id="hybrid-download")
                 animate = gr.Button("Zoom animation", elem_id="hybrid-animate")
+                menu = send_menu("hybrid")
             zoom = gr.Image(
                 label="Walking away and back",
                 interactive=False,
@@ -169,9 +170,10 @@ def build() -> None:
         # The input event of a dropdown comes twice, and when its value is set by the page too.
         return component.select if isinstance(component, gr.Dropdown) else component.input
 
+    arrived = gr.Number(visible="hidden")
     # What replaces pictures or points shows its marks first.
     for arrival in (
-        gr.on([near.input, far.input], lambda: ((), ()), None, [near_points, far_points], **at_once),
+        gr.on([near.input, far.input, arrived.change], lambda: ((), ()), None, [near_points, far_points], **at_once),
         clear.click(lambda: ((), ()), None, [near_points, far_points], **at_once),
         near_view.select(_click, [near_view, near_points], near_points, **at_once),
         far_view.select(_click, [far_view, far_points], far_points, **at_once),
@@ -194,6 +196,7 @@ def build() -> None:
     animate.click(_animate, last, [zoom, download_zoom], **TURNS, **QUIET)
     counting = [chosen[name] for name in ("flip_distance", "balance", "low_cutoff", "high_cutoff")]
     chosen["solver"].change(_what_counts, chosen["solver"], counting, **at_once)
+    return Port(menu, download, near, arrived)
 
 
 def _example(index: int) -> tuple[str, str, tuple, tuple]:

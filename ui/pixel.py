@@ -15,7 +15,23 @@ from PIL import Image
 from pipeline import AtelierError, images, palettes, pixel
 from pipeline.pixel import PRESETS, SIZES, Settings
 
-from .common import EXAMPLES, QUIET, before_after, control, file, on_stop, picture, place, stopped, thumbnails, told
+from .common import (
+    EXAMPLES,
+    LIGHT,
+    QUIET,
+    before_after,
+    SOON,
+    Port,
+    control,
+    file,
+    on_stop,
+    picture,
+    place,
+    send_menu,
+    stopped,
+    thumbnails,
+    told,
+)
 
 FOLDER = EXAMPLES / "finished"
 # Finished pictures to click: photo and look. `examples/SOURCES.md` tells how they were made.
@@ -50,9 +66,7 @@ PALETTE_FILES = [".hex", ".gpl", ".pal", ".txt", ".png"]
 
 # The picture on the page is as large as fits this, in CSS pixels, by a whole factor.
 VIEW = (704, 512)
-# A picture takes a tenth of a second: it need not wait for those that take minutes.
-LIGHT = dict(concurrency_limit=2, concurrency_id="light")
-# But animations take seconds: one at a time.
+# Animations take seconds: one at a time.
 _ANIMATION = threading.Lock()
 # Seconds between two messages about the frames of an animation; Stop takes as long.
 NEWS = 0.1
@@ -61,10 +75,9 @@ NEWS = 0.1
 SWATCH = '<input type="color" value="#{0}" title="#{0}: click to replace it" aria-label="Colour {0}" data-code="{0}">'
 REPLACE = """element.addEventListener("change", (event) =>
     trigger("select", {old: event.target.dataset.code, new: event.target.value.slice(1)}))"""
-SOON = "() => new Promise((done) => setTimeout(() => done(performance.now()), 20))"
 
 
-def build() -> None:
+def build() -> Port:
     """Lay out the tab and wire it."""
     looks_shown, finished = ([_thumbnail(*pair) for pair in pairs] for pairs in (LOOKS, FINISHED))
     with Image.open(finished[0]) as native:
@@ -120,6 +133,7 @@ def build() -> None:
                     name: gr.DownloadButton(**first[name], size="sm", elem_id=f"pixel-{name}")
                     for name in ("enlarged", "native", "hex", "gpl")
                 }
+                menu = send_menu("pixel")
             compare = before_after(None, "pixel-compare", "Classical | network", visible=False, elem_classes="pixels")
             examples = thumbnails(finished, "Examples: click one", 5, "pixel-examples")
 
@@ -174,6 +188,7 @@ def build() -> None:
     on_stop(stop, live, lambda: (stopped(_ANIMATION), gr.update(visible=False)), None, [status, stop])
     gr.on([side.input for side in sides], None, None, size, js=f"() => '{CUSTOM}'", **at_once)
     chosen["palette"].change(show_what_counts, chosen["palette"], [own, chosen["colours"]], **at_once)
+    return Port(menu, downloads["enlarged"], photo, clock)
 
 
 def _photo_path(name: str) -> str:

@@ -123,7 +123,7 @@ def test_the_stylizer_learns_and_exports_what_the_app_loads(tiny, monkeypatch):
     assert len(style) == 40 and np.mean(style[-5:]) < 0.9 * np.mean(style[:5])
     card = (tiny.out / "stylizer.md").read_text()
     assert "the examples" in card and "40 steps" in card and "style loss" in card
-    with Image.open(tiny.out / "sheet.jpg") as sheet:
+    with Image.open(tiny.out / "stylizer.jpg") as sheet:
         assert sheet.size == (7 * 32, 7 * 32)
     tensors = weights.load("stylizer", tiny.out)
     assert tensors.keys() == network.initialise(0, 16, 1).keys()

@@ -196,7 +196,7 @@ def test_what_training_exports_paints_any_size(two_laps):
     card = (out / "painter.md").read_text()
     assert "drawn by the test" in card and "100 steps" in card and "colour error" in card
     # Doodles go with the weights; held-out photos do not.
-    with Image.open(out / "sheet.jpg") as sheet, Image.open(out / "held_out.jpg") as private:
+    with Image.open(out / "painter.jpg") as sheet, Image.open(out / "held_out.jpg") as private:
         assert (sheet.size, private.size) == ((4 * 32, 2 * 32), (5 * 32, 3 * 32))
 
 

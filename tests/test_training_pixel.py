@@ -82,7 +82,7 @@ def test_it_learns_to_draw_tiles_and_exports_what_the_app_loads(tiny, folders, m
     assert "tiles and blobs" in card and "120 steps" in card and "network: run" in card
     report = json.loads((options.out / "report.json").read_text())
     assert report["art"]["orphan"] == 0 and 0 < report["network"]["to art"] < 1
-    with Image.open(options.out / "sheet.jpg") as sheet:
+    with Image.open(options.out / "pixel_artist.jpg") as sheet:
         assert sheet.size == (4 * 4 * pixel.SHEET_CELLS, 2 * 4 * pixel.SHEET_CELLS)
 
 

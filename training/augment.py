@@ -41,13 +41,18 @@ def labels(label_map: Any, drawn: Mapping[str, Any]) -> Any:
     return ops.slice(padded, drawn["shift"], label_map.shape)
 
 
-def pictures(image: Any, drawn: Mapping[str, Any]) -> Any:
-    """Change pictures (N, H, H, 3) in [0, 1]: colours, a shift, a grey square; the result may leave [0, 1]."""
-    x = image - 0.5 + drawn["brightness"]
+def recoloured(image: Any, drawn: Mapping[str, Any]) -> Any:
+    """Change brightness, saturation and contrast of pictures (N, H, W, 3); the result may leave their range."""
+    x = image + drawn["brightness"]
     grey = ops.mean(x, axis=-1, keepdims=True)
     x = grey + (x - grey) * drawn["saturation"]
     grey = ops.mean(x, axis=(1, 2, 3), keepdims=True)
-    x = labels(grey + (x - grey) * drawn["contrast"], drawn)
+    return grey + (x - grey) * drawn["contrast"]
+
+
+def pictures(image: Any, drawn: Mapping[str, Any]) -> Any:
+    """Change pictures (N, H, H, 3) in [0, 1]: colours, a shift, a grey square; the result may leave [0, 1]."""
+    x = labels(recoloured(image - 0.5, drawn), drawn)
     place = np.arange(image.shape[1], dtype=np.float32)
     rows = ops.abs(place[None, :, None, None] - drawn["row"]) < drawn["cutout"] / 2
     columns = ops.abs(place[None, None, :, None] - drawn["column"]) < drawn["cutout"] / 2

@@ -19,7 +19,7 @@ from keras import ops, tree
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from pipeline import precision
+from pipeline import precision, weights
 
 # Batches made ahead, each in its own thread, while the device computes.
 AHEAD = 4
@@ -184,17 +184,28 @@ class Run:
         path.with_suffix(".new").replace(path)
         (self.out / "checkpoint.json").write_text(json.dumps({"step": self.step, "seconds": self._elapsed}))
 
-    def card(self, name: str, options: Any, text: str, measured: Mapping[str, Any]) -> None:
-        """Write the model card: what the network is, how it was trained, what came out."""
+    def export(
+        self,
+        name: str,
+        tensors: Mapping[str, np.ndarray],
+        options: Any,
+        text: str,
+        measured: Mapping[str, Any],
+        sheet: Image.Image,
+    ) -> None:
+        """Write weights, manifest entry, sheet, and the model card: what it is, how it was trained, what came out."""
+        origin = f"trained for this project; see {name}.md for the data"
+        weights.save(name, tensors, licence="Apache-2.0", origin=origin, folder=self.out)
+        sheet.save(self.out / f"{name}.jpg", quality=90)
         facts = {k: v for k, v in dataclasses.asdict(options).items() if k not in ("data", "data_licence", "out")}
         values = ", ".join(f"{k} {float(v):.3g}" for k, v in measured.items())
         lines = [
             f"# {name}\n",
-            text,
+            text.replace("\n\n", f"\n\n![What it makes of pictures that it has not seen]({name}.jpg)\n\n", 1),
             f"- **Data**: {options.data_licence}",
             f"- **Training**: {self.step} steps in {self._elapsed / 60:.0f} minutes on {device()};",
             "  " + ", ".join(f"{k} {v}" for k, v in facts.items() if v is not None) + ".",
-            f"- **Measured** on held-out data (`sheet.jpg`): {values}.",
+            f"- **Measured** on held-out data: {values}.",
             "- **Licence**: Apache-2.0. float16, exponential moving average of the weights.",
         ]
         (self.out / f"{name}.md").write_text("\n".join(lines) + "\n")

@@ -15,7 +15,7 @@ from keras import ops
 from scipy.cluster import vq
 from scipy.spatial.distance import cdist
 
-from pipeline import spade, vgg, weights
+from pipeline import spade, vgg
 
 from . import augment, core, discriminators, landscapes
 
@@ -29,7 +29,6 @@ STYLES = 64
 COLUMNS = 3  # styles per label map in a sheet
 RARE = 0.02  # of the pixels
 
-ORIGIN = "trained for this project; see painter.md for the data"
 CARD = """Paints a landscape from a map of 16 classes, in one pass. Code: `pipeline/spade.py`; losses:
 `training/painter.py`.
 
@@ -299,14 +298,11 @@ def export(state: Any, data: landscapes.Landscapes, painter: Painter, options: O
     painter.tensors = state["average"]
     shares = landscapes.shares(data.labels)
     bank = style_bank(painter.codes(data.photos), shares)
-    tensors = core.arrays(state["average"]) | bank
-    weights.save("painter", tensors, licence="Apache-2.0", origin=ORIGIN, folder=options.out)
     everything, doodles, measured = exhibit(painter, data, bank)
     everything.save(options.out / "held_out.jpg", quality=88)
-    doodles.save(options.out / "sheet.jpg", quality=88)
     seen = shares.mean(0)
     rare = ", ".join(f"{spade.CLASSES[c]} {seen[c]:.1%}" for c in np.argsort(seen) if seen[c] < RARE)
-    run.card("painter", options, CARD.format(rare=rare), measured)
+    run.export("painter", core.arrays(state["average"]) | bank, options, CARD.format(rare=rare), measured, doodles)
 
 
 def train(options: Options) -> None:

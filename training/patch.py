@@ -13,6 +13,8 @@ from keras import ops
 
 from pipeline.stylizer import instance_norm
 
+from . import augment
+
 LEAK = 0.2
 SIZE = 4
 MOST_CHANNELS = 256
@@ -64,8 +66,4 @@ def disguise(rng: np.random.Generator, shape: tuple[int, ...], noise: float) -> 
 
 def disguised(picture: Any, how: Mapping[str, Any]) -> Any:
     """Change the colours of pictures, and hide under noise whether their pixels are exactly equal."""
-    x = picture + how["brightness"]
-    grey = ops.mean(x, axis=-1, keepdims=True)
-    x = grey + (x - grey) * how["saturation"]
-    mean = ops.mean(x, axis=(1, 2, 3), keepdims=True)
-    return mean + (x - mean) * how["contrast"] + how["noise"]
+    return augment.recoloured(picture, how) + how["noise"]

@@ -22,7 +22,7 @@ from keras import ops
 from PIL import Image
 from scipy import ndimage
 
-from pipeline import palettes, unet, weights
+from pipeline import palettes, unet
 
 from . import core, data, patch
 
@@ -45,7 +45,6 @@ CLEAN = 0.25  # share of the pairs that are enlarged and no more
 HELD_PHOTOS, HELD_ART = 8, 24
 SHEET_CELLS, SHEET_COLOURS = 96, 24
 
-ORIGIN = "trained for this project; see pixel_artist.md for the data"
 CARD = """Redraws a photo as pixel art. Code: `pipeline/unet.py`; losses: `training/pixel.py`.
 
 - **Network**: a U-Net from a photo at twice the grid of cells to one colour per cell, three halvings and two doublings,
@@ -132,11 +131,9 @@ def train(options: Options) -> None:
         run.checkpoint(state)
         network = core.arrays(state["mean"])
         sheet, report = judged(core.tensors(network), *held_out, dtype)
-        sheet.save(options.out / "sheet.jpg", quality=90)
         (options.out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
-        weights.save(NETWORK, network, licence="Apache-2.0", origin=ORIGIN, folder=options.out)
         measured = {f"{name}: {key}": value for name, values in report.items() for key, value in values.items()}
-        run.card(NETWORK, options, CARD, measured)
+        run.export(NETWORK, network, options, CARD, measured, sheet)
 
     for drawn in run.batches(make):
         rate = options.rate * min(1, (run.step + 1) / WARM_UP, max(0.02, (1 - run.progress) / (1 - CONSTANT)))

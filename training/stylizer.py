@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from pipeline import stylizer, vgg, weights
+from pipeline import stylizer, vgg
 
 from . import core, data
 
@@ -22,7 +22,6 @@ RECOLOURED, INVERTED, SAME = 0.5, 0.15, 0.08
 MEASURED_BATCHES = 32
 SHEET = 6  # photos and paintings held back for the sheet
 
-ORIGIN = "trained for this project; see stylizer.md for the data"
 CARD = """Arbitrary style transfer in one pass. Code: `pipeline/stylizer.py`; losses: `training/stylizer.py`.
 
 - **Style code**: VGG-16 statistics, standardised -> perceptron 512, 512, 256.
@@ -130,9 +129,7 @@ def train(options: Options) -> None:
             rows.append([painting, *core.arrays(painted)])
             reports.append(report)
         measured = {f"{name} loss": np.mean([float(report[name]) for report in reports]) for name in reports[0]}
-        core.sheet(rows).save(options.out / "sheet.jpg", quality=90)
-        weights.save("stylizer", core.arrays(network), licence="Apache-2.0", origin=ORIGIN, folder=options.out)
-        run.card("stylizer", options, CARD, measured)
+        run.export("stylizer", core.arrays(network), options, CARD, measured, core.sheet(rows))
 
     vgg16 = core.tensors(dict(vgg.load()))
     rng = np.random.default_rng(options.seed)

@@ -216,7 +216,13 @@ def _dense(x: Any, tensors: Mapping[str, Any], name: str) -> Any:
 def _conv(x: Any, tensors: Mapping[str, Any], name: str, stride: int = 1) -> Any:
     from keras import ops
 
-    x = ops.conv(x, ops.cast(tensors[f"{name}.kernel"], x.dtype), stride, padding="same")
+    kernel = ops.cast(tensors[f"{name}.kernel"], x.dtype)
+    if kernel.shape[0] == 3 and stride == 1:
+        # The edge repeated, where the paper has zeros: a network that learns from small pictures, most of which is near
+        # an edge, would paint a frame into large ones.
+        x = ops.conv(ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="symmetric"), kernel)
+    else:
+        x = ops.conv(x, kernel, stride, padding="same")
     return x + ops.cast(tensors[f"{name}.bias"], x.dtype) if f"{name}.bias" in tensors else x
 
 

@@ -24,10 +24,10 @@ def inputs(rng, height, width, count=1):
 
 
 def conv(x, tensors, name):
-    """(H, W, C) -> (H, W, D), zeros around."""
+    """(H, W, C) -> (H, W, D), the edge repeated around."""
     kernel = tensors[f"{name}.kernel"].astype(float)
     m = kernel.shape[0] // 2
-    windows = sliding_window_view(np.pad(x, [(m, m), (m, m), (0, 0)]), kernel.shape[:2], axis=(0, 1))
+    windows = sliding_window_view(np.pad(x, [(m, m), (m, m), (0, 0)], mode="symmetric"), kernel.shape[:2], axis=(0, 1))
     return np.einsum("hwcij,ijcd->hwd", windows, kernel) + tensors.get(f"{name}.bias", 0)
 
 

@@ -1,35 +1,16 @@
-"""``python -m benchmarks.paint``: seconds for a landscape by its size; the peer is fast style at the same size.
+"""``python -m benchmarks.paint``: seconds for a landscape by its size; the peer is fast style at the same size."""
 
-Where no weights of the painter are bundled, random ones of the same shapes take their place: speed does not depend on
-them, and nothing but speed is measured.
-"""
-
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
-from pipeline import fast, paint, precision, spade, weights
+from pipeline import fast, paint, precision
 
 from . import EXAMPLES, content, style
 
 SIZES = (256, 512)
 REPEATS = 9
-STYLES = 64
-
-
-def random_weights(folder: Path) -> None:
-    """Put an untrained painter beside the bundled weights."""
-    shutil.copytree(weights.MODELS, folder)
-    rng = np.random.default_rng(0)
-    tensors = spade.initialise(0)
-    tensors["styles.codes"] = rng.standard_normal((STYLES, spade.CODE))
-    tensors["styles.shares"] = rng.dirichlet(np.ones(len(spade.CLASSES)), STYLES)
-    weights.save("painter", tensors, licence="CC0-1.0", origin="untrained", folder=folder)
-    weights.MODELS = folder
 
 
 def speed(calls: dict[str, Callable[[], object]]) -> dict[str, tuple[float, float]]:
@@ -60,8 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        if not weights.available("painter"):
-            print("RANDOM WEIGHTS, as none of the painter are bundled: this says nothing but how fast it is.\n")
-            random_weights(Path(folder, "models"))
-        main()
+    main()

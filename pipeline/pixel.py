@@ -76,7 +76,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 if NEURAL:
     PRESETS |= {
         "Pixel artist": dict(method="neural"),
-        # What the article wanted to end with: a network from 256x256 grey pixels to 128x96.
+        # What the article wanted to end with: grey, 128x96. Its network was to see 256x256 pixels; ours sees 256x192.
         "As in the article": dict(width=128, height=96, fit="crop", method="neural", palette="greys"),
     }
 
@@ -505,6 +505,8 @@ def redraw(photo: Image.Image, cells: tuple[int, int], box: tuple[float, ...], s
     """
     # Pillow weights colours by their alpha, so that hidden ones do not show.
     seen = photo.resize([2 * n for n in cells], Image.Resampling.LANCZOS, box)
+    if settings.palette == "greys":
+        seen = seen.convert("L")
     return _artist(compute_dtype())(images.to_array(seen.convert("RGB")))
 
 

@@ -181,6 +181,18 @@ def test_a_visitor_makes_pixel_art(open_tab, tmp_path):
     shoot(page, "pixel-game-boy-icon")
 
 
+def test_a_visitor_compares_the_network_with_the_classical_cells(open_tab):
+    page = open_tab()
+    looks = page.locator("#pixel-looks button.thumbnail-item")
+    looks.nth(NAMES.index("Pixel artist")).click()
+    page.wait_for_selector("#pixel-compare img")
+    classical, drawn = page.evaluate("[...document.querySelectorAll('#pixel-compare img')].map(e => e.src)")
+    assert classical != drawn == shown(page, "#pixel-result")
+    shoot(page, "pixel-artist")
+    looks.nth(NAMES.index("Studio")).click()
+    page.wait_for_selector("#pixel-compare", state="hidden")
+
+
 def test_a_visitor_replaces_a_colour_and_downloads(open_tab, tmp_path):
     page = open_tab()
     before, picture = swatches(page), shown(page, "#pixel-result")

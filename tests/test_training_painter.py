@@ -14,7 +14,7 @@ import pytest
 from keras import ops
 from PIL import Image
 
-from pipeline import spade, weights
+from pipeline import paint, spade, weights
 from training import augment, core, discriminators, landscapes, painter
 
 from .conftest import ROOT
@@ -221,6 +221,16 @@ def test_training_learns_the_colours_of_sky_and_grass(two_laps):
     untrained = distance(painter.initial_state(options)["painter"])
     trained = distance(dict(weights.load("painter", options.out)))
     assert trained < untrained / 5
+
+
+def test_the_effect_paints_what_training_exported(two_laps, monkeypatch, request):
+    monkeypatch.setattr(weights, "MODELS", two_laps[0].out)
+    paint._network.cache_clear()
+    request.addfinalizer(paint._network.cache_clear)
+    labels = np.repeat(np.uint8([SKY, GRASS]), 32)[:, None].repeat(64, 1)
+    painted = np.asarray(paint.paint(paint.draw(labels), size=64), float)
+    for c, colour in COLOURS.items():
+        assert np.abs(painted[labels == c].mean(0) - colour).max() < 25, spade.CLASSES[c]
 
 
 def test_what_can_not_be_trained_is_said_in_a_sentence(two_class_landscape, tmp_path):

@@ -164,6 +164,8 @@ class Run:
         self.step, self.seconds = 0, 0.0
         self._save_seconds = 60 * save_minutes
         self._started = time.perf_counter()
+        self._reports: list[dict[str, float]] | None = None
+        self._losses = "no step was taken"
 
     def resumed(self, state: Any) -> Any:
         """Return the state that the last checkpoint holds, or this one where there is none."""
@@ -205,6 +207,7 @@ class Run:
             f"- **Data**: {options.data_licence}",
             f"- **Training**: {self.step} steps in {self._elapsed / 60:.0f} minutes on {device()};",
             "  " + ", ".join(f"{k} {v}" for k, v in facts.items() if v is not None) + ".",
+            f"- **Last losses**: {self._losses}.",
             f"- **Measured** on held-out data: {values}.",
             "- **Licence**: Apache-2.0. float16, exponential moving average of the weights.",
         ]
@@ -243,7 +246,7 @@ class Run:
         """
         values = {name: float(value) for name, value in report.items()}
         now = time.perf_counter()
-        if not hasattr(self, "_reports"):
+        if self._reports is None:
             self._reports, self._said, self._saved = [], now, now  # the first step is compilation
         else:
             self._reports.append(values)
@@ -252,6 +255,7 @@ class Run:
             seen = self._reports or [values]
             means = " ".join(f"{name}={np.mean([r[name] for r in seen if name in r]):.4g}" for name in values)
             line = f"step {self.step} {self._elapsed:.0f}s {rate:.1f} pictures/s {means}"
+            self._losses = means
             print(line, flush=True)
             with (self.out / "log.txt").open("a") as file:
                 file.write(line + "\n")

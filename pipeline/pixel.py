@@ -176,6 +176,12 @@ def pixelate(photo: ImageSource, **options: Any) -> Image.Image:
     return last.image
 
 
+def warm_up() -> None:
+    """Load and trace the network, where it is bundled, so that a user's first picture does not wait for that."""
+    if NEURAL:
+        pixelate(np.zeros((16, 16, 3)), method="neural")
+
+
 def run(photo: ImageSource, settings: Settings | None = None) -> Iterator[Step]:
     """Turn a photo, or an animation, into pixel art.
 

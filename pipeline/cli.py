@@ -27,18 +27,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, or 2 after one line about what was wrong with the input.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    modules = effects()
-    commands = {name: _arguments(name, module) for name, module in modules.items()}
-    args = tyro.extras.subcommand_cli_from_dict(
-        commands,
-        prog="python -m pipeline",
-        description="Neural image effects.",
-        args=argv,
-        sort_subcommands=False,
-    )
-    name = type(args).__name__
-    module = modules[name]
     try:
+        modules = effects()
+        commands = {name: _arguments(name, module) for name, module in modules.items()}
+        args = tyro.extras.subcommand_cli_from_dict(
+            commands,
+            prog="python -m pipeline",
+            description="Neural image effects.",
+            args=argv,
+            sort_subcommands=False,
+        )
+        name = type(args).__name__
+        module = modules[name]
         images.check_output(args.out)
         settings = module.Settings(**{f.name: getattr(args, f.name) for f in dataclasses.fields(module.Settings)})
         pictures = {p: getattr(args, p) for p in images.parameters(module.run)}

@@ -8,7 +8,7 @@ tile. The numbers are those of the whole picture, in bounded memory, for half as
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ GROUPS = ("content", "style", "denoise")
 # on what lies beyond this margin.
 STRIDE = 16
 MARGIN = 80
+TIMINGS = 5  # of which the fastest tells the pace of this machine
 
 
 @dataclass(frozen=True)
@@ -193,30 +194,28 @@ def style_targets(
 def pace(spec: Spec) -> float:
     """Return seconds per pixel of one evaluation on this machine.
 
-    Every call times one, and the fastest so far counts: others can only have slowed the rest down.
+    Each of the first few calls times one, and the fastest counts: others can only have slowed the rest down.
     """
-    objective = _probe(spec)
-    grey = _grey()
-    started = time.perf_counter()
-    objective(grey)
-    _fastest[spec] = min(_fastest.get(spec, np.inf), (time.perf_counter() - started) / grey[..., 0].size)
-    return _fastest[spec]
-
-
-_fastest: dict[Spec, float] = {}
+    objective, times = _probe(spec)
+    if len(times) < TIMINGS:
+        grey = _grey()
+        started = time.perf_counter()
+        objective(grey)
+        times.append((time.perf_counter() - started) / grey[..., 0].size)
+    return min(times)
 
 
 def _grey() -> np.ndarray:
     return np.full((128, 128, 3), 0.5, np.float32)
 
 
-@cache
-def _probe(spec: Spec) -> Objective:
-    """Return a loss that has run once, so that what is timed is not the tracing."""
+@lru_cache(maxsize=16)
+def _probe(spec: Spec) -> tuple[Objective, list[float]]:
+    """Return a loss that has run once, so that what is timed is not the tracing; and a list for the times."""
     weights = Weights(np.ones(3, np.float32), np.ones(len(spec.style), np.float32), np.ones(1, np.float32))
     objective = Objective(spec, _grey(), style_targets(spec, [_grey()], [1], 128), weights)
     objective(_grey())
-    return objective
+    return objective, []
 
 
 def cost(height: int, width: int, tile_size: int) -> float:

@@ -117,7 +117,7 @@ class Settings(Base):
     outline: float = setting(
         0.0,
         "Outlines",
-        "How far thin lines are widened before cells are formed, so that they survive (outline expansion).",
+        "How far thin lines are widened before classical cells are formed, so that they survive (outline expansion).",
         minimum=0,
         maximum=1,
         step=0.1,
@@ -174,12 +174,6 @@ def pixelate(photo: ImageSource, **options: Any) -> Image.Image:
     """
     *_, last = run(photo, Settings(**options))
     return last.image
-
-
-def warm_up() -> None:
-    """Load and trace the network, where it is bundled, so that a user's first picture does not wait for that."""
-    if NEURAL:
-        pixelate(np.zeros((16, 16, 3)), method="neural")
 
 
 def run(photo: ImageSource, settings: Settings | None = None) -> Iterator[Step]:

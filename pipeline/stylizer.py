@@ -10,7 +10,7 @@ The tensors' names and shapes say which of two layouts a network has. The first 
 at full size in front and behind, two layers of it computed in a form that is equal in exact arithmetic and faster on a
 CPU: see ``upsample_conv`` and ``output_conv``. The second, which ``initialise`` makes for training,
 has no layer at full size: 4x4 pixels become one of 48 channels in front, and behind four pixels come out of each of
-half the size (Shi et al. 2016, arXiv 1609.05158), at a third of the time.
+half the size (Shi et al. 2016, arXiv 1609.05158), in less than half the time.
 """
 
 import itertools

@@ -77,7 +77,7 @@ def _manifest(folder: Path) -> dict:
 
 
 def save(
-    name: str, tensors: Mapping[str, np.ndarray], *, licence: str, origin: str, folder: Path = MODELS
+    name: str, tensors: Mapping[str, np.ndarray], *, licence: str, origin: str, folder: Path | None = None
 ) -> list[Path]:
     """Write a network as float16 safetensors, split below ``MAX_FILE_BYTES``, and enter it into the manifest.
 
@@ -86,7 +86,7 @@ def save(
         tensors: arrays by name.
         licence: SPDX identifier.
         origin: one sentence on where the weights come from.
-        folder: where to write.
+        folder: where to write; default: ``MODELS``.
 
     Returns:
         The files written.
@@ -109,6 +109,7 @@ def save(
         room -= half.nbytes
     entry: dict = {"licence": licence, "origin": origin, "files": []}
     paths = []
+    folder = folder or MODELS
     for i, shard in enumerate(shards, 1):
         path = folder / (f"{name}-{i}.safetensors" if len(shards) > 1 else f"{name}.safetensors")
         data = serialise(shard)

@@ -105,6 +105,7 @@ def open_page(chromium, url):
 def painter(tmp_path_factory):
     """A small, untrained painter among the bundled weights, for one module; its tensors."""
     from pipeline import paint, spade, weights
+    from ui import paint as tab
 
     folder = tmp_path_factory.mktemp("weights") / "models"
     shutil.copytree(weights.MODELS, folder)
@@ -117,9 +118,11 @@ def painter(tmp_path_factory):
     weights.save("painter", tensors, licence="CC0-1.0", origin="untrained, made by a test", folder=folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights, "MODELS", folder)
-        paint._network.cache_clear()
+        for cached in (paint._network, tab._style_files):
+            cached.cache_clear()
         yield weights.load("painter")
-    paint._network.cache_clear()
+    for cached in (paint._network, tab._style_files):
+        cached.cache_clear()
 
 
 def shoot(page, name):

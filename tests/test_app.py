@@ -230,3 +230,18 @@ def test_a_result_goes_to_another_tab_and_is_worked_on_there(open_page, tmp_path
     page.locator("#hybrid-send input").click()
     options = page.get_by_role("option").all_inner_texts()
     assert [text.strip("✓ \n") for text in options][1:] == ["Fast style", "Neural style", "Pixel art"]
+
+
+def test_what_is_wrong_with_one_network_does_not_end_the_app():
+    from types import SimpleNamespace
+
+    from pipeline import WeightsError
+    from ui.common import warm_up
+
+    warmed = []
+
+    def broken():
+        raise WeightsError("The weight file is missing.")
+
+    warm_up([SimpleNamespace(warm_up=broken), SimpleNamespace(), SimpleNamespace(warm_up=lambda: warmed.append(True))])
+    assert warmed

@@ -273,8 +273,9 @@ def clock(monkeypatch):
 
     clock = Clock()
     monkeypatch.setattr(objective, "time", clock)
-    monkeypatch.setattr(objective, "_fastest", {})
-    return clock
+    objective._probe.cache_clear()
+    yield clock
+    objective._probe.cache_clear()
 
 
 def test_the_estimate_is_by_pixels(clock):

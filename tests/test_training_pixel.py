@@ -90,13 +90,14 @@ def test_it_learns_to_draw_tiles_and_exports_what_the_app_loads(tiny, monkeypatc
 
 def test_jax_trains_the_same(tiny):
     """Two steps of pairs and one of all."""
-    pytest.importorskip("jax")
     pixel.train(replace(tiny, steps=3, pairs=0.5, out=tiny.out / "tensorflow"))
     command = ["pixel", "--data", *map(str, tiny.data), "--data-licence", "x", "--out", str(tiny.out / "jax")]
     for name in ("size", "batch", "width", "blocks", "back_width", "judge_width", "rate"):
         command += [f"--{name.replace('_', '-')}", str(getattr(tiny, name))]
     command += ["--steps", "3", "--pairs", "0.5"]
-    subprocess.run([sys.executable, "-m", "training", *command], check=True, cwd=ROOT, env=os.environ | JAX)
+    subprocess.run(
+        [sys.executable, "-m", "training", *command], check=True, cwd=ROOT, timeout=300, env=os.environ | JAX
+    )
     for name in ("near", "low", "gan_art", "gan_photo", "cycle_art", "cycle_photo"):
         found, wanted = (losses(tiny.out / run, name) for run in ("jax", "tensorflow"))
         assert len(found) == len(wanted) == 1 and found == pytest.approx(wanted, rel=0.05), name
@@ -188,6 +189,9 @@ def test_who_judges_learns_to_tell_art_from_means(tiny, folders):
 
 
 def test_data_that_can_not_do_is_refused(tiny, folders):
+    for change in (dict(size=40), dict(batch=102)):
+        with pytest.raises(SystemExit, match="a multiple of 16, and a --batch of at most 100"):
+            pixel.train(replace(tiny, **change))
     with pytest.raises(SystemExit, match="held back"):
         pixel.train(replace(tiny, data=(folders[0], CONTENT)))
     with pytest.raises(SystemExit, match="no picture of 1000x1000"):

@@ -117,7 +117,6 @@ def test_weights_are_a_function_of_the_seed_and_the_widths():
 
 
 def test_jax_draws_the_same(rng, tmp_path):
-    pytest.importorskip("jax")
     photo = rng.random((1, 32, 32, 3)).astype(np.float32)
     np.save(tmp_path / "photo.npy", photo)
     program = f"""

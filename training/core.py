@@ -5,7 +5,6 @@ nested dict of tensors, the state, and a step is a function from state and batch
 """
 
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -169,22 +168,25 @@ class Run:
 
     def resumed(self, state: Any) -> Any:
         """Return the state that the last checkpoint holds, or this one where there is none."""
-        path = self.out / "checkpoint.json"
+        path = self.out / "checkpoint.safetensors"
         if not path.exists():
             return tensors(state)
-        self.step, self.seconds = (json.loads(path.read_text())[key] for key in ("step", "seconds"))
-        found = load_file(self.out / "checkpoint.safetensors")
+        found = load_file(path)
+        self.step, self.seconds = int(found.pop("run.step")), float(found.pop("run.seconds"))
+        shapes = dict(zip(_names(state), (np.shape(leaf) for leaf in tree.flatten(state)), strict=True))
+        if {name: leaf.shape for name, leaf in found.items()} != shapes:
+            raise SystemExit(f"{self.out} holds a run of a network of another size: choose another folder.")
         print(f"resumed at step {self.step}", flush=True)
-        return tensors(tree.pack_sequence_as(state, [found[name] for name in _names(state)]))
+        return tensors(tree.pack_sequence_as(state, [found[name] for name in shapes]))
 
     def checkpoint(self, state: Any) -> None:
         """Write all that a resumed run needs."""
-        leaves = [np.array(leaf, order="C") for leaf in tree.flatten(arrays(state))]
+        leaves = dict(zip(_names(state), tree.flatten(arrays(state)), strict=True))
+        leaves |= {"run.step": np.int64(self.step), "run.seconds": np.float64(self._elapsed)}
         # Written whole before it takes the old one's place: a machine may be taken away in between.
         path = self.out / "checkpoint.safetensors"
-        save_file(dict(zip(_names(state), leaves, strict=True)), path.with_suffix(".new"))
+        save_file({name: np.array(leaf, order="C") for name, leaf in leaves.items()}, path.with_suffix(".new"))
         path.with_suffix(".new").replace(path)
-        (self.out / "checkpoint.json").write_text(json.dumps({"step": self.step, "seconds": self._elapsed}))
 
     def export(
         self,
@@ -224,7 +226,7 @@ class Run:
 
     def batches(self, make: Callable[[np.random.Generator], Any]) -> Iterator[Any]:
         """Yield batches until the time is over; batch n depends on seed and n alone, so a resumed run sees the same."""
-        lap = 60 * (self.lap or self.minutes)
+        lap = 60 * self.lap if self.lap else np.inf
         with ThreadPoolExecutor(AHEAD) as pool:
 
             def submit(step: int) -> Any:
@@ -253,7 +255,8 @@ class Run:
         if now - self._said > LOG_SECONDS or self.step in (0, self.last and self.last - 1):
             rate = pictures * len(self._reports) / (now - self._said) if self._reports else 0
             seen = self._reports or [values]
-            means = " ".join(f"{name}={np.mean([r[name] for r in seen if name in r]):.4g}" for name in values)
+            names = dict.fromkeys(name for r in seen for name in r)
+            means = " ".join(f"{name}={np.mean([r[name] for r in seen if name in r]):.4g}" for name in names)
             line = f"step {self.step} {self._elapsed:.0f}s {rate:.1f} pictures/s {means}"
             self._losses = means
             print(line, flush=True)

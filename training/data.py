@@ -3,7 +3,7 @@
 import io
 import itertools
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,44 +18,51 @@ def files(source: Path) -> list[bytes]:
 
     The .npz has ``data``, all files one after another (uint8), and ``off``, where each begins, and the end.
     """
-    if source.suffix == ".npz":
-        packed = np.load(source)
-        data, ends = packed["data"].tobytes(), packed["off"]
-        return [data[a:b] for a, b in itertools.pairwise(ends)]
-    if source.is_dir():
-        read = {str(path): path.read_bytes for path in source.rglob("*")}
-    else:
-        archive = zipfile.ZipFile(source)
-        read = {name: lambda name=name: archive.read(name) for name in archive.namelist()}
-    names = sorted(name for name in read if name.lower().endswith(ENDINGS))
-    if not names:
+    try:
+        if source.suffix == ".npz":
+            packed = np.load(source)
+            data, ends = packed["data"].tobytes(), packed["off"]
+            return [data[a:b] for a, b in itertools.pairwise(ends)]
+        if source.is_dir():
+            read = {str(path): path.read_bytes() for path in source.rglob("*") if path.suffix.lower() in ENDINGS}
+        else:
+            with zipfile.ZipFile(source) as archive:
+                names = [name for name in archive.namelist() if name.lower().endswith(ENDINGS)]
+                read = {name: archive.read(name) for name in names}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise SystemExit(f"{source} can't be read ({error}): give a folder or a zip of pictures.") from None
+    if not read:
         raise SystemExit(f"There are no pictures in {source}: give a folder or a zip of {', '.join(ENDINGS)}.")
-    return [read[name]() for name in names]
+    return [read[name] for name in sorted(read)]
 
 
-def pictures(source: Path, size: int, limit: int | None = None) -> np.ndarray:
+def pictures(source: Path, size: int) -> np.ndarray:
     """Read the pictures of a folder or a zip, in the order of their names, cut to squares: (N, size, size, 3) uint8."""
 
-    def decode(one: bytes) -> np.ndarray:
-        with Image.open(io.BytesIO(one)) as image:
-            return np.asarray(ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.LANCZOS))
+    def cut(image: Image.Image) -> np.ndarray:
+        return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
 
-    with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(decode, files(source)[:limit])))
+    return np.stack(_decoded(source, cut))
 
 
 def drawings(source: Path, least: int) -> list[np.ndarray]:
     """Read pixel art as it is, (H, W, 3) uint8 each, without any that is smaller: resizing would spoil it."""
-
-    def decode(one: bytes) -> np.ndarray:
-        with Image.open(io.BytesIO(one)) as image:
-            return np.asarray(image.convert("RGB"))
-
-    with ThreadPoolExecutor() as pool:
-        found = [drawing for drawing in pool.map(decode, files(source)) if min(drawing.shape[:2]) >= least]
+    found = [drawing for drawing in _decoded(source, np.asarray) if min(drawing.shape[:2]) >= least]
     if not found:
         raise SystemExit(f"There is no picture of {least}x{least} pixels or more in {source}: make --size smaller.")
     return found
+
+
+def _decoded(source: Path, become: Callable[[Image.Image], np.ndarray]) -> list[np.ndarray]:
+    def decode(one: bytes) -> np.ndarray:
+        with Image.open(io.BytesIO(one)) as image:
+            return become(image.convert("RGB"))
+
+    try:
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(decode, files(source)))
+    except OSError as error:
+        raise SystemExit(f"A file in {source} is no picture ({error}): take it out.") from None
 
 
 def crops(pictures: Sequence[np.ndarray], rng: np.random.Generator, batch: int, size: int) -> np.ndarray:

@@ -308,11 +308,12 @@ def export(state: Any, data: landscapes.Landscapes, painter: Painter, options: O
 def train(options: Options) -> None:
     """Train, and leave weights, model card and sheets in the run's folder."""
     multiple = max(2 ** (len(options.channels) - 1), *discriminators.TAPS.values())
-    if options.size % multiple:
-        raise SystemExit(
-            f"Pictures of {options.size} pixels can't be halved that often: give a multiple of {multiple}."
-        )
-    run = core.Run(options.out, options.minutes, lap=options.lap, steps=options.steps, seed=options.seed)
+    for size in (options.size, options.photo_size):
+        if size % multiple:
+            raise SystemExit(f"Pictures of {size} pixels can't be halved that often: give a multiple of {multiple}.")
+    # An export goes over all photos: not too often.
+    minutes = dict(save_minutes=10)
+    run = core.Run(options.out, options.minutes, lap=options.lap, steps=options.steps, seed=options.seed, **minutes)
     data = landscapes.read(options.data, options.photo_size or options.size)
     odds = landscapes.odds(landscapes.shares(data.labels), options.balance)
     dtype = core.compute_dtype()

@@ -110,6 +110,8 @@ class Options:
 
 def train(options: Options) -> None:
     """Train, and leave weights, model card, sheet and report in the run's folder."""
+    if options.size % 16 or options.batch > 2 * POOL:
+        raise SystemExit(f"Give a --size that is a multiple of 16, and a --batch of at most {2 * POOL}.")
     run = core.Run(options.out, options.minutes, lap=options.lap, steps=options.steps, seed=options.seed)
     photos = [data.pictures(options.data[0], round(side * options.size)) for side in PHOTO_SIDES]
     art = data.drawings(options.data[1], options.size // 2)

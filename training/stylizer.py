@@ -65,6 +65,8 @@ class Options:
 
 def train(options: Options) -> None:
     """Train, and leave weights, model card and sheet in the run's folder."""
+    if options.size % stylizer.MULTIPLE:
+        raise SystemExit(f"Give a --size that is a multiple of {stylizer.MULTIPLE}.")
     run = core.Run(options.out, options.minutes, lap=options.lap, steps=options.steps, seed=options.seed)
     photos, paintings = (data.pictures(source, options.size * 9 // 8) for source in options.data)
     held_out = [np.float32(p[-SHEET:, : options.size, : options.size]) / 255 for p in (photos, paintings)]

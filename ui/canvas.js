@@ -190,9 +190,11 @@ view.addEventListener("keydown", (event) => {
         const inside = (value, side) => Math.min(side - 1, Math.max(0, value));
         aim({x: inside(from.x + x * step, map.width), y: inside(from.y + y * step, map.height)});
     } else if (event.key === " " || event.key === "Enter") {
-        remember();
-        apply(from, from);
-        send();
+        if (!event.repeat) {
+            remember();
+            apply(from, from);
+            send();
+        }
     } else return;
     event.preventDefault();
 });

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -200,8 +200,9 @@ def steps(run: Callable[[], Iterable[Step]]) -> Iterator[Step]:
 def warm_up(modules: Iterable[ModuleType]) -> None:
     """Load what effects need, one by one, so that the first visitor does not wait for that."""
     for module in modules:
+        # What is wrong with weights is told to whoever needs them; all else works.
         if hasattr(module, "warm_up"):
-            with _BUSY:
+            with _BUSY, suppress(AtelierError):
                 module.warm_up()
 
 

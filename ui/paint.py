@@ -5,7 +5,6 @@ import dataclasses
 import html
 import io
 import json
-import threading
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
@@ -41,8 +40,6 @@ CONTROLS = ("style", "style_seed", "second_style", "blend", "seed")
 LARGE_SOON = SOON.replace("performance", "-performance")
 SURPRISE = "() => [null, 0, 1 + Math.floor(Math.random() * 999999)]"
 ANY_SEED = "() => 1 + Math.floor(Math.random() * 999999)"
-
-_strip_lock = threading.Lock()
 
 
 def build() -> Port:
@@ -120,7 +117,8 @@ def build() -> Port:
     label_map.upload(open_map, label_map, canvas, **LIGHT, **QUIET)
 
     # The canvas tells when it is on screen: whoever never opens this tab costs no painting.
-    canvas.ready(_strip, None, styles, **LIGHT, **QUIET)
+    # The strip takes seconds, once, and must not keep the light queue from those who paint.
+    canvas.ready(_strip, None, styles, concurrency_limit=1, concurrency_id="styles", **QUIET)
     for asked in (canvas.ready, large.click):
         asked(None, None, clock, js=LARGE_SOON, **at_once)
     touched = [component.change for component in (canvas, photo, *controls)]
@@ -171,7 +169,7 @@ def _map(url: str) -> bytes:
     """Return the file that the canvas hands over."""
     try:
         return base64.b64decode(url.partition(",")[2], validate=True)
-    except ValueError:
+    except (AttributeError, ValueError):
         raise images.BadInput("The canvas can't be read: reload the page.") from None
 
 
@@ -195,7 +193,7 @@ def _run(clock: float, url: str, photo: str | None, *values: Any) -> Iterator[tu
 
 
 def _strip() -> list[str]:
-    with told(), _strip_lock:
+    with told():
         return _style_files()
 
 

@@ -110,9 +110,9 @@ def losses(out, name):
 @pytest.fixture
 def tiny(tmp_path):
     return stylizer.Options(
-        (CONTENT, STYLES),
-        "the examples",
-        tmp_path / "run",
+        data=(CONTENT, STYLES),
+        data_licence="the examples",
+        out=tmp_path / "run",
         minutes=60,
         steps=40,
         size=32,

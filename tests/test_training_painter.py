@@ -163,7 +163,9 @@ def test_the_bank_of_styles_holds_real_codes_of_every_cluster(rng):
 def two_laps(two_class_landscape, tmp_path_factory):
     """The options of a run of 3 steps that was then resumed, and the log of each lap."""
     out = tmp_path_factory.mktemp("run")
-    options = painter.Options(two_class_landscape, "drawn by the test", out, generator_rate=2e-3, **TINY)
+    options = painter.Options(
+        data=two_class_landscape, data_licence="drawn by the test", out=out, generator_rate=2e-3, **TINY
+    )
     painter.train(replace(options, steps=3))
     first = (out / "log.txt").read_text()
     painter.train(replace(options, steps=100))
@@ -207,8 +209,7 @@ def test_training_learns_the_colours_of_sky_and_grass(two_laps):
 
     def distance(tensors):
         """How far the mean colours of both classes are from the data's, on label maps that were held out."""
-        artist = painter.Painter("float32")
-        artist.tensors = tensors
+        artist = painter.Painter(tensors, "float32")
         code = artist.codes(data.held_photos[:1])
         painted = [artist.paint(labels, code)[0] for labels in data.held_labels]
         return np.mean(
@@ -240,7 +241,7 @@ def test_what_can_not_be_trained_is_said_in_a_sentence(two_class_landscape, tmp_
         (dict(photo_size=300), "give a multiple of 64"),
         (dict(data=ROOT / "README.md"), "README.md is no zip with an index.json"),
     ):
-        options = painter.Options(two_class_landscape, "drawn by the test", tmp_path)
+        options = painter.Options(data=two_class_landscape, data_licence="drawn by the test", out=tmp_path)
         with pytest.raises(SystemExit, match=message):
             painter.train(replace(options, **change))
 

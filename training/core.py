@@ -4,11 +4,11 @@ A network is a function of named tensors (``pipeline/stylizer.py`` and its like)
 nested dict of tensors, the state, and a step is a function from state and batch to state and losses.
 """
 
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pipeline import precision, weights
 # Batches made ahead, each in its own thread, while the device computes.
 AHEAD = 4
 LOG_SECONDS = 10
+SAVE_SECONDS = 180
 
 
 def value_and_grad(loss: Callable) -> Callable:
@@ -136,32 +137,31 @@ def sheet(rows: list[list[np.ndarray]]) -> Image.Image:
     return Image.fromarray(np.uint8(table.clip(0, 1) * 255 + 0.5))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every training takes."""
+
+    data_licence: str
+    """Where the data come from and under what licences, for the model card."""
+    out: Path
+    """Folder of the run; one that is there is resumed."""
+    minutes: float
+    """What the whole training may take, resumed parts included."""
+    lap: float | None = None
+    """What this call may take, where a machine is lent for less than the whole."""
+    steps: int | None = None
+    """Stop at this step instead."""
+    seed: int = 0
+    """Of weights and batches."""
+
+
 class Run:
-    """One run of training in a folder: how long, from where, what it says, and what it leaves behind.
+    """One run of training in a folder: how long, from where, what it says, and what it leaves behind."""
 
-    Args:
-        out: the folder; a run found there is resumed.
-        minutes: what the whole training may take, resumed parts included.
-        lap: what this call may take, where a machine is lent for less than the whole.
-        steps: stop at this step whatever the time.
-        seed: of all random numbers.
-        save_minutes: how often to checkpoint.
-    """
-
-    def __init__(
-        self,
-        out: Path,
-        minutes: float,
-        *,
-        lap: float | None = None,
-        steps: int | None = None,
-        seed: int = 0,
-        save_minutes: float = 3,
-    ) -> None:
-        out.mkdir(parents=True, exist_ok=True)
-        self.out, self.minutes, self.lap, self.last, self.seed = out, minutes, lap, steps, seed
+    def __init__(self, options: Options) -> None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        self.options, self.out = options, options.out
         self.step, self.seconds = 0, 0.0
-        self._save_seconds = 60 * save_minutes
         self._started = time.perf_counter()
         self._reports: list[dict[str, float]] | None = None
         self._losses = "no step was taken"
@@ -192,7 +192,6 @@ class Run:
         self,
         name: str,
         tensors: Mapping[str, np.ndarray],
-        options: Any,
         text: str,
         measured: Mapping[str, Any],
         sheet: Image.Image,
@@ -201,12 +200,12 @@ class Run:
         origin = f"trained for this project; see {name}.md for the data"
         weights.save(name, tensors, licence="Apache-2.0", origin=origin, folder=self.out)
         sheet.save(self.out / f"{name}.jpg", quality=90)
-        facts = {k: v for k, v in dataclasses.asdict(options).items() if k not in ("data", "data_licence", "out")}
+        facts = {k: v for k, v in asdict(self.options).items() if k not in ("data", "data_licence", "out")}
         values = ", ".join(f"{k} {float(v):.3g}" for k, v in measured.items())
         lines = [
             f"# {name}\n",
             text.replace("\n\n", f"\n\n![What it makes of pictures that it has not seen]({name}.jpg)\n\n", 1),
-            f"- **Data**: {options.data_licence}",
+            f"- **Data**: {self.options.data_licence}",
             f"- **Training**: {self.step} steps in {self._elapsed / 60:.0f} minutes on {device()};",
             "  " + ", ".join(f"{k} {v}" for k, v in facts.items() if v is not None) + ".",
             f"- **Last losses**: {self._losses}.",
@@ -222,15 +221,16 @@ class Run:
     @property
     def progress(self) -> float:
         """How much of the training is done, 0 to 1."""
-        return min(1.0, self.step / self.last if self.last else self._elapsed / (60 * self.minutes))
+        last = self.options.steps
+        return min(1.0, self.step / last if last else self._elapsed / (60 * self.options.minutes))
 
     def batches(self, make: Callable[[np.random.Generator], Any]) -> Iterator[Any]:
         """Yield batches until the time is over; batch n depends on seed and n alone, so a resumed run sees the same."""
-        lap = 60 * self.lap if self.lap else np.inf
+        lap = 60 * self.options.lap if self.options.lap else np.inf
         with ThreadPoolExecutor(AHEAD) as pool:
 
             def submit(step: int) -> Any:
-                return pool.submit(make, np.random.default_rng([self.seed, step]))
+                return pool.submit(make, np.random.default_rng([self.options.seed, step]))
 
             ahead = [submit(self.step + i) for i in range(AHEAD)]
             while self.progress < 1 and time.perf_counter() - self._started < lap:
@@ -252,7 +252,7 @@ class Run:
             self._reports, self._said, self._saved = [], now, now  # the first step is compilation
         else:
             self._reports.append(values)
-        if now - self._said > LOG_SECONDS or self.step in (0, self.last and self.last - 1):
+        if now - self._said > LOG_SECONDS or self.step in (0, self.options.steps and self.options.steps - 1):
             rate = pictures * len(self._reports) / (now - self._said) if self._reports else 0
             seen = self._reports or [values]
             names = dict.fromkeys(name for r in seen for name in r)
@@ -263,7 +263,7 @@ class Run:
             with (self.out / "log.txt").open("a") as file:
                 file.write(line + "\n")
             self._reports, self._said = [], now
-        if now - self._saved < self._save_seconds:
+        if now - self._saved < SAVE_SECONDS:
             return False
         self._saved = now
         return True

@@ -41,22 +41,14 @@ CARD = """Paints a landscape from a map of 16 classes, in one pass. Code: `pipel
   the classes."""
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(core.Options):
     """Train the landscape painter."""
 
     data: Path
     """Photos with label maps: a zip, as training/landscapes.py describes it."""
-    data_licence: str
-    """Where they come from and under what licences, for the model card."""
-    out: Path
-    """Folder of the run; one that is there is resumed."""
     minutes: float = 30
     """What the whole training may take."""
-    lap: float | None = None
-    """What this call may take."""
-    steps: int | None = None
-    """Stop at this step instead."""
     size: int = 256
     """Side of the pictures in pixels, a multiple of 64."""
     photo_size: int = 0
@@ -87,8 +79,6 @@ class Options:
     """How much more often to show photos with rare classes, 0 to 1."""
     augment: float = 0.7
     """How often the discriminators see colours changed and a square cut out."""
-    seed: int = 0
-    """Of weights and batches."""
 
 
 def make_batch(
@@ -232,8 +222,8 @@ def rate(step: int, progress: float) -> np.float32:
 class Painter:
     """The averaged network in use: what sheets, measures and the bank of styles are made with."""
 
-    def __init__(self, dtype: str) -> None:
-        self.tensors: Any = None
+    def __init__(self, tensors: Mapping[str, Any], dtype: str) -> None:
+        self.tensors = tensors
         self._encode = core.compiled(lambda photo, tensors: spade.encode(to_float(photo), tensors, dtype)[0])
         self._paint = core.compiled(
             lambda labels, code, noise, tensors: spade.generate(one_hot(labels), code, noise, tensors, dtype)
@@ -260,9 +250,8 @@ def style_bank(codes: np.ndarray, shares: np.ndarray) -> dict[str, np.ndarray]:
 
 def alike(shares: np.ndarray, bank: Mapping[str, np.ndarray], count: int) -> np.ndarray:
     """Return the bank's codes of the photos whose classes are most like these shares (16,): (count, 64)."""
-    theirs = bank["styles.shares"]
-    cosine = theirs @ shares / (np.linalg.norm(theirs, axis=1) * np.linalg.norm(shares))
-    return bank["styles.codes"][np.argsort(-cosine)[:count]]
+    distance = cdist(shares[None], bank["styles.shares"], "cosine")[0]
+    return bank["styles.codes"][np.argsort(distance)[:count]]
 
 
 def class_colours(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -293,16 +282,16 @@ def exhibit(painter: Painter, data: landscapes.Landscapes, bank: Mapping[str, np
     return core.sheet(rows), core.sheet(doodles), measured
 
 
-def export(state: Any, data: landscapes.Landscapes, painter: Painter, options: Options, run: core.Run) -> None:
+def export(tensors: Any, data: landscapes.Landscapes, dtype: str, options: Options, run: core.Run) -> None:
     """Write weights, manifest entry, sheets and model card."""
-    painter.tensors = state["average"]
+    painter = Painter(tensors, dtype)
     shares = landscapes.shares(data.labels)
     bank = style_bank(painter.codes(data.photos), shares)
     everything, doodles, measured = exhibit(painter, data, bank)
     everything.save(options.out / "held_out.jpg", quality=88)
     seen = shares.mean(0)
     rare = ", ".join(f"{spade.CLASSES[c]} {seen[c]:.1%}" for c in np.argsort(seen) if seen[c] < RARE)
-    run.export("painter", core.arrays(state["average"]) | bank, options, CARD.format(rare=rare), measured, doodles)
+    run.export("painter", core.arrays(tensors) | bank, CARD.format(rare=rare), measured, doodles)
 
 
 def train(options: Options) -> None:
@@ -311,24 +300,17 @@ def train(options: Options) -> None:
     for size in (options.size, options.photo_size):
         if size % multiple:
             raise SystemExit(f"Pictures of {size} pixels can't be halved that often: give a multiple of {multiple}.")
-    # An export goes over all photos: not too often.
-    minutes = dict(save_minutes=10)
-    run = core.Run(options.out, options.minutes, lap=options.lap, steps=options.steps, seed=options.seed, **minutes)
+    run = core.Run(options)
     data = landscapes.read(options.data, options.photo_size or options.size)
     odds = landscapes.odds(landscapes.shares(data.labels), options.balance)
     dtype = core.compute_dtype()
     state = run.resumed(initial_state(options))
-    painter = Painter(dtype)
-
-    def save() -> None:
-        run.checkpoint(state)
-        export(state, data, painter, options, run)
-
     # VGG is an argument, as what a compiled function closes over would be compiled in.
     compiled = core.compiled(partial(step, options=options, dtype=dtype))
     vgg16 = core.tensors(dict(vgg.load()))
     for batch in run.batches(partial(make_batch, data, odds, options)):
         state, report = compiled(state, vgg16, batch, rate(run.step, run.progress))
         if run.log(report, options.batch):
-            save()
-    save()
+            run.checkpoint(state)
+    run.checkpoint(state)
+    export(state["average"], data, dtype, options, run)

@@ -54,22 +54,14 @@ CARD = """Redraws a photo as pixel art. Code: `pipeline/unet.py`; losses: `train
 - **Known failures**: small faces and text dissolve."""
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(core.Options):
     """Train the pixel artist."""
 
     data: tuple[Path, Path]
     """Photos and pixel art: each a folder, a zip or an .npz of pictures; of the art, one pixel is one cell."""
-    data_licence: str
-    """Where they come from and under what licences, for the model card."""
-    out: Path
-    """Folder of the run; one that is there is resumed."""
     minutes: float = 60
     """What the whole training may take."""
-    lap: float | None = None
-    """What this call may take."""
-    steps: int | None = None
-    """Stop at this step instead."""
     size: int = 128
     """Side of the crops of photos in pixels, a multiple of 16; crops of art have half of it."""
     batch: int = 8
@@ -104,15 +96,13 @@ class Options:
     """Weight of the way from art to photo and back."""
     cycle_photo_weight: float = 1.0
     """Weight of the way from photo to art and back."""
-    seed: int = 0
-    """Of weights and batches."""
 
 
 def train(options: Options) -> None:
     """Train, and leave weights, model card, sheet and report in the run's folder."""
     if options.size % 16 or options.batch > 2 * POOL:
         raise SystemExit(f"Give a --size that is a multiple of 16, and a --batch of at most {2 * POOL}.")
-    run = core.Run(options.out, options.minutes, lap=options.lap, steps=options.steps, seed=options.seed)
+    run = core.Run(options)
     photos = [data.pictures(options.data[0], round(side * options.size)) for side in PHOTO_SIDES]
     art = data.drawings(options.data[1], options.size // 2)
     if len(photos[0]) <= HELD_PHOTOS or len(art) <= HELD_ART:
@@ -129,21 +119,17 @@ def train(options: Options) -> None:
     steps = Steps(options, dtype)
     pair, cycle, way = (core.compiled(step) for step in (steps.pair, steps.cycle, steps.way))
 
-    def save() -> None:
-        run.checkpoint(state)
-        network = core.arrays(state["mean"])
-        sheet, report = judged(core.tensors(network), *held_out, dtype)
-        (options.out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
-        measured = {f"{name}: {key}": value for name, values in report.items() for key, value in values.items()}
-        run.export(NETWORK, network, options, CARD, measured, sheet)
-
     for drawn in run.batches(make):
         rate = options.rate * min(1, (run.step + 1) / WARM_UP, max(0.02, (1 - run.progress) / (1 - CONSTANT)))
         step = pair if run.progress < options.pairs else way if run.step % options.cycle_every else cycle
         state, report = step(state, drawn, np.float32(rate))
         if run.log(report, options.batch):
-            save()
-    save()
+            run.checkpoint(state)
+    run.checkpoint(state)
+    sheet, report = judged(state["mean"], *held_out, dtype)
+    (options.out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    measured = {f"{name}: {key}": value for name, values in report.items() for key, value in values.items()}
+    run.export(NETWORK, core.arrays(state["mean"]), CARD, measured, sheet)
 
 
 def untrained(options: Options, drawn: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,22 +31,14 @@ CARD = """Arbitrary style transfer in one pass. Code: `pipeline/stylizer.py`; lo
   area."""
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(core.Options):
     """Train the stylizer."""
 
     data: tuple[Path, Path]
     """Photos and paintings: each a folder or a zip of pictures."""
-    data_licence: str
-    """Where they come from and under what licences, for the model card."""
-    out: Path
-    """Folder of the run; one that is there is resumed."""
     minutes: float = 20
     """What the whole training may take."""
-    lap: float | None = None
-    """What this call may take."""
-    steps: int | None = None
-    """Stop at this step instead."""
     size: int = 256
     """Side of the crops in pixels."""
     batch: int = 16
@@ -59,15 +51,13 @@ class Options:
     """Learning rate."""
     content_weight: float = 1.0
     """Weight of the content loss; the style loss has 1."""
-    seed: int = 0
-    """Of weights and batches."""
 
 
 def train(options: Options) -> None:
     """Train, and leave weights, model card and sheet in the run's folder."""
     if options.size % stylizer.MULTIPLE:
         raise SystemExit(f"Give a --size that is a multiple of {stylizer.MULTIPLE}.")
-    run = core.Run(options.out, options.minutes, lap=options.lap, steps=options.steps, seed=options.seed)
+    run = core.Run(options)
     photos, paintings = (data.pictures(source, options.size * 9 // 8) for source in options.data)
     held_out = [np.float32(p[-SHEET:, : options.size, : options.size]) / 255 for p in (photos, paintings)]
     photos, paintings = photos[:-SHEET], paintings[:-SHEET]
@@ -121,8 +111,7 @@ def train(options: Options) -> None:
         mean = core.average(state["mean"], params, moments["count"])
         return {"params": params, "mean": mean, "adam": moments}, report
 
-    def save() -> None:
-        run.checkpoint(state)
+    def export() -> None:
         network = core.tensors(core.arrays(state["mean"]) | fixed)
         content, style = held_out
         rows, reports = [[np.ones_like(content[0]), *content]], []
@@ -131,7 +120,7 @@ def train(options: Options) -> None:
             rows.append([painting, *core.arrays(painted)])
             reports.append(report)
         measured = {f"{name} loss": np.mean([float(report[name]) for report in reports]) for name in reports[0]}
-        run.export("stylizer", core.arrays(network), options, CARD, measured, core.sheet(rows))
+        run.export("stylizer", core.arrays(network), CARD, measured, core.sheet(rows))
 
     vgg16 = core.tensors(dict(vgg.load()))
     rng = np.random.default_rng(options.seed)
@@ -142,8 +131,9 @@ def train(options: Options) -> None:
         rate = options.rate * min(1, (run.step + 1) / WARM_UP) * (0.51 + 0.49 * np.cos(np.pi * run.progress))
         state, report = step(state, fixed, vgg16, content, style, np.float32(rate))
         if run.log(report, options.batch):
-            save()
-    save()
+            run.checkpoint(state)
+    run.checkpoint(state)
+    export()
 
 
 def recoloured(styles: np.ndarray, rng: np.random.Generator) -> np.ndarray:

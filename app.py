@@ -41,13 +41,13 @@ def build() -> gr.Blocks:
         with gr.Row(elem_classes="masthead"):
             gr.Markdown("# Atelier\nneural image effects", elem_classes="name")
             gr.DeepLinkButton("Share", elem_classes="share")
-        ports, titles = {}, {name: effect.TITLE for name, effect in effects().items()}
+        found, ports = effects(), {}
         with gr.Tabs(overflow_behavior="wrap") as tabs:
-            for name, effect in effects().items():
+            for name, effect in found.items():
                 with gr.Tab(effect.TITLE, id=name):
                     ports[name] = import_module(f"ui.{name}").build()
                     endpoint(name, effect)
-        connect(tabs, ports, titles)
+        connect(tabs, ports, {name: effect.TITLE for name, effect in found.items()})
     return page.queue(max_size=32)
 
 

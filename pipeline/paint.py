@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
+from scipy.spatial.distance import cdist
 
 from . import images, palettes, spade, weights
 from .errors import BadInput
@@ -239,8 +240,8 @@ class _Network:
     def matched(self, labels: np.ndarray) -> np.ndarray:
         """Return the mean of the stored styles (64,), weighted by how much alike the class shares are."""
         shares = np.bincount(labels.ravel(), minlength=len(CLASSES))
-        alike = self.shares @ shares / (np.linalg.norm(self.shares, axis=1) * np.linalg.norm(shares))
-        likely = np.exp((alike - alike.max()) / _TEMPERATURE)
+        distance = cdist(shares[None], self.shares, "cosine")[0]
+        likely = np.exp((distance.min() - distance) / _TEMPERATURE)
         return np.float32(likely / likely.sum() @ self.codes)
 
     def random(self, seed: int) -> np.ndarray:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .unet import enlarge
+
 CLASSES = (
     *("other", "sky", "cloud", "mountain", "hill", "tree", "grass", "bush"),
     *("earth", "sand", "rock", "snow", "water", "sea", "road", "building"),
@@ -199,7 +201,7 @@ def _block(x: Any, labels: Any, style: Any, tensors: Mapping[str, Any], name: st
         x = _conv(x, tensors, f"{name}.skip")
     if upsample:
         # A norm per pixel, and a 1x1 convolution, of a repeated pixel are the same four times: enlarged only now.
-        x, y = (ops.repeat(ops.repeat(small, 2, axis=1), 2, axis=2) for small in (x, y))
+        x, y = enlarge(x), enlarge(y)
     # Equation 1.
     y = y * _conv(hidden1, tensors, f"{name}.scale1") + _conv(hidden1, tensors, f"{name}.shift1")
     y = normalise(_conv(ops.leaky_relu(y, 0.2), tensors, f"{name}.conv1"), -1)

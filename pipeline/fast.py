@@ -218,7 +218,7 @@ class _Network:
 
         @tf.function(input_signature=[picture], autograph=False)
         def code(image: Any) -> Any:
-            features = vgg.features(image, stylizer.TAPS, dtype=dtype)
+            features = vgg.features(image, stylizer.TAPS, tensors=vgg.tensors(dtype=dtype), dtype=dtype)
             return stylizer.style_code(stylizer.style_statistics(features), tensors)
 
         @tf.function(input_signature=[picture, tf.TensorSpec([1, 256], tf.float32)], autograph=False)

@@ -48,7 +48,15 @@ class Spec:
 
     def features(self, image: Any, taps: Sequence[str]) -> dict[str, Any]:
         """Return VGG features by layer; see ``vgg.features``."""
-        return vgg.features(image, taps, network=self.network, pooling=self.pooling, dtype=self.dtype, replicate=True)
+        return vgg.features(
+            image,
+            taps,
+            tensors=vgg.tensors(self.network, self.dtype),
+            network=self.network,
+            pooling=self.pooling,
+            dtype=self.dtype,
+            replicate=True,
+        )
 
 
 class Weights(NamedTuple):

@@ -70,6 +70,19 @@ def load(network: Network = "vgg16") -> Mapping[str, np.ndarray]:
     return tensors
 
 
+@cache
+def tensors(network: Network = "vgg16", dtype: str = "float32") -> Mapping[str, Any]:
+    """Return what ``load`` does as TensorFlow tensors, for graphs to share.
+
+    Of arrays, each graph would hold several copies as constants: half a gigabyte of memory, and a second and a half of
+    tracing.
+    """
+    import tensorflow as tf
+
+    with tf.init_scope():  # not in the graph that is being traced, if one is
+        return {name: tf.cast(array, dtype) for name, array in load(network).items()}
+
+
 def features(
     image: Any,
     taps: Sequence[str],

@@ -133,3 +133,10 @@ def test_regions_pull_toward_their_own_painting(paintings):
     gradient = np.abs(loss(photo).gradient).sum((0, 2))
     # Total variation moves all pixels a little; the style loss only those of its own region.
     assert gradient[:40].mean() > 3 * gradient[56:].mean()
+
+
+def test_graphs_share_the_network_instead_of_holding_copies_of_it():
+    """With VGG's 40 MB as constants, every setting that is new to the app would take half a gigabyte for good."""
+    functions = objective._functions(Spec(content=CONTENT_LAYERS, style=STYLE))
+    for function in (functions.whole, functions.measure, functions.pull):
+        assert function.get_concrete_function().graph.as_graph_def().ByteSize() < 1_000_000

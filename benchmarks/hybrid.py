@@ -13,7 +13,7 @@ import scipy.ndimage
 import tensorflow as tf
 from PIL import Image
 
-from pipeline import hybrid, hybrid_solvers, images
+from pipeline import hybrid, hybrid_solvers, images, last
 from pipeline.blur import blur, gaussian_kernel
 from pipeline.hybrid_solvers import Objective
 
@@ -117,9 +117,9 @@ def main() -> None:
     for side in (256, 512, 1024, 2048):
         near, far = pair(side)
         settings = hybrid.Settings(size=side)
-        *_, last = hybrid.run(near, far, settings)
+        image = last(hybrid.run(near, far, settings)).image
         picture = seconds(lambda: list(hybrid.run(near, far, settings)), 3)  # noqa: B023
-        scores = seconds(lambda: hybrid.score(last.image, near, far, settings), 3)  # noqa: B023
+        scores = seconds(lambda: hybrid.score(image, near, far, settings), 3)  # noqa: B023
         print(f"| {side} | {picture:.2f} | {scores:.2f} |")
 
     print("\nMilliseconds for one blur of 512x512x3 in float32:\n")

@@ -11,9 +11,9 @@ from types import ModuleType
 
 from . import weights
 from .errors import AtelierError, BadInput, Unreachable, WeightsError
-from .step import Step
+from .step import Step, last
 
-__all__ = ["EFFECTS", "AtelierError", "BadInput", "Step", "Unreachable", "WeightsError", "effect", "effects"]
+__all__ = ["EFFECTS", "AtelierError", "BadInput", "Step", "Unreachable", "WeightsError", "effect", "effects", "last"]
 
 EFFECTS = ("fast", "gatys", "hybrid", "pixel", "paint")
 

@@ -21,7 +21,7 @@ from .objective import Objective, Scaling, Spec, StyleLoss, Weights
 from .precision import Precision, compute_dtype
 from .settings import Settings as Base
 from .settings import resolved, setting
-from .step import Step
+from .step import Step, last
 
 TITLE = "Neural style"
 NETWORKS = ("vgg16", "stylizer")
@@ -239,8 +239,7 @@ def stylize(photo: ImageSource, *styles: ImageSource, **options: Any) -> Image.I
         AtelierError: see ``run``.
     """
     pictures = {name: options.pop(name) for name in ("regions", "initial") if name in options}
-    *_, last = run(photo, styles, Settings(**options), **pictures)
-    return last.image
+    return last(run(photo, styles, Settings(**options), **pictures)).image
 
 
 def estimate(width: int, height: int, settings: Settings | None = None) -> float:

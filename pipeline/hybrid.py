@@ -21,7 +21,7 @@ from .hybrid_solvers import Iterates, Objective
 from .images import ImageSource
 from .settings import Settings as Base
 from .settings import resolved, setting
-from .step import Step
+from .step import Step, last
 
 TITLE = "Hybrid"
 NETWORKS = ()
@@ -217,8 +217,7 @@ def combine(near: ImageSource, far: ImageSource, **options: Any) -> Image.Image:
     Raises:
         BadInput: see ``run``.
     """
-    *_, last = run(near, far, Settings(**options))
-    return last.image
+    return last(run(near, far, Settings(**options))).image
 
 
 def run(near: ImageSource, far: ImageSource, settings: Settings | None = None) -> Iterator[Step]:

@@ -20,7 +20,7 @@ from .images import ImageSource
 from .precision import compute_dtype
 from .settings import Settings as Base
 from .settings import resolved, setting
-from .step import Step
+from .step import Step, last
 
 TITLE = "Pixel art"
 NETWORKS = ()
@@ -172,8 +172,7 @@ def pixelate(photo: ImageSource, **options: Any) -> Image.Image:
     Raises:
         AtelierError: see ``run``.
     """
-    *_, last = run(photo, Settings(**options))
-    return last.image
+    return last(run(photo, Settings(**options))).image
 
 
 def run(photo: ImageSource, settings: Settings | None = None) -> Iterator[Step]:
@@ -218,8 +217,8 @@ def run(photo: ImageSource, settings: Settings | None = None) -> Iterator[Step]:
     height, width = small[0].shape[:2]
     seconds = time.perf_counter() - started
     note = f"{width}x{height} pixels, {len(palette)} colours, in {seconds * 1000:.0f} ms"
-    last = count + 1 if count > 1 else 1
-    yield Step(pictures[0], last, last, seconds=seconds, note=note, frames=tuple(pictures) if count > 1 else ())
+    end = count + 1 if count > 1 else 1
+    yield Step(pictures[0], end, end, seconds=seconds, note=note, frames=tuple(pictures) if count > 1 else ())
 
 
 def warm_up() -> None:

@@ -1,6 +1,7 @@
 """The one thing every effect yields."""
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from PIL import Image
@@ -33,3 +34,8 @@ class Step:
     def eta(self) -> float:
         """Seconds still to go, at the mean pace so far."""
         return self.seconds / self.iteration * (self.total - self.iteration) if self.iteration else float("inf")
+
+
+def last(steps: Iterable[Step]) -> Step:
+    """Run to the end and return the last step; ``*_, step = steps`` would keep all others in memory until then."""
+    return deque(steps, maxlen=1).pop()

@@ -1,16 +1,10 @@
 """The pixel artist's network against a plain definition of it in NumPy and SciPy, on both backends."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from scipy.ndimage import correlate, uniform_filter
 
 from pipeline import unet
-
-from .conftest import ROOT
 
 
 def disturbed(seed, **options):
@@ -114,21 +108,3 @@ def test_weights_are_a_function_of_the_seed_and_the_widths():
     assert a["residual3b.kernel"].shape == (3, 3, 24, 24) and "residual4a.kernel" not in a
     # What is bundled must fit into one file of 10 MB in float16.
     assert 2 * sum(value.size for value in unet.initialise(0).values()) < 5_000_000
-
-
-def test_jax_draws_the_same(rng, tmp_path):
-    photo = rng.random((1, 32, 32, 3)).astype(np.float32)
-    np.save(tmp_path / "photo.npy", photo)
-    program = f"""
-import numpy as np
-from pipeline import unet
-photo = np.load({str(tmp_path / "photo.npy")!r})
-art = unet.to_art(photo, unet.initialise(7, width=4))
-np.savez({str(tmp_path / "out.npz")!r}, art=art, photo=unet.to_photo(art, unet.initialise(8, width=4, back=True)))
-"""
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, env=os.environ | {"KERAS_BACKEND": "jax"})
-    found = np.load(tmp_path / "out.npz")
-    art = unet.to_art(photo, unet.initialise(7, width=4))
-    np.testing.assert_allclose(found["art"], art, atol=1e-4)
-    again = unet.to_photo(art, unet.initialise(8, width=4, back=True))
-    np.testing.assert_allclose(found["photo"], again, atol=1e-4)

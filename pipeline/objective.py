@@ -8,7 +8,7 @@ tile. The numbers are those of the whole picture, in bounded memory, for half as
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,6 +24,8 @@ GROUPS = ("content", "style", "denoise")
 # on what lies beyond this margin.
 STRIDE = 16
 MARGIN = 80
+# Kept for settings used lately, about 10 MB each: in months of visitors every combination comes up.
+GRAPHS = 16
 TIMINGS = 5  # of which the fastest tells the pace of this machine
 
 
@@ -217,7 +219,7 @@ def _grey() -> np.ndarray:
     return np.full((128, 128, 3), 0.5, np.float32)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=GRAPHS)
 def _probe(spec: Spec) -> tuple[Objective, list[float]]:
     """Return a loss that has run once, so that what is timed is not the tracing; and a list for the times."""
     weights = Weights(np.ones(3, np.float32), np.ones(len(spec.style), np.float32), np.ones(1, np.float32))
@@ -289,7 +291,7 @@ def _slice(tap: str, start: int, stop: int | None) -> slice:
     return slice(start // stride, None if stop is None else stop // stride)
 
 
-@cache
+@lru_cache(maxsize=GRAPHS)
 def _features(spec: Spec, taps: tuple[str, ...]) -> Callable[[Any], dict[str, Any]]:
     import tensorflow as tf
 
@@ -322,7 +324,7 @@ class _Functions(NamedTuple):
     pull: Callable
 
 
-@cache
+@lru_cache(maxsize=GRAPHS)
 def _functions(spec: Spec) -> _Functions:
     import tensorflow as tf
 

@@ -131,7 +131,8 @@ class Objective:
         self._guides = ()
         if masks is not None or len(self._tiles) > 1:
             whole = np.ones((1, height, width), np.float32)
-            self._guides = tuple(regions.guides(whole if masks is None else masks, spec.style).values())
+            guides = regions.guides(whole if masks is None else masks, spec.style)
+            self._guides = tuple(guides[tap] for tap in spec.style)
 
     def __call__(self, picture: np.ndarray) -> Value:
         """Evaluate a picture (H, W, 3), float32."""

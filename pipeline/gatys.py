@@ -193,6 +193,7 @@ class State:
         iteration: how many iterations are done.
         picture: (H, W, 3), at the size of that iteration.
         optimiser: as it is after that iteration.
+        settings: those that led there.
         average: sum of past pictures under exponential decay (H, W, 3), 0 where averaging is off.
         age: how many pictures ``average`` holds.
     """
@@ -200,6 +201,7 @@ class State:
     iteration: int
     picture: np.ndarray
     optimiser: optimisers.Optimiser
+    settings: Settings
     average: np.ndarray | float = 0.0
     age: int = 0
 
@@ -272,7 +274,7 @@ def run(
     """Repaint a photo, one step per iteration, after a first one (iteration 0) that shows the start.
 
     To continue, call it again with the same pictures, more ``iterations``, and the last step's ``state``: the result
-    is that of one long run.
+    is that of one long run. Where other settings have changed too, the optimiser begins anew from that picture.
 
     Args:
         photo: the picture to repaint; without content weight only its shape matters.
@@ -309,7 +311,10 @@ def run(
         note = f"{_size(job.photo)}, {total} iterations, about {seconds_left:.0f} s"
         preview = job.finished(job.blend(start, job.cover(levels[-1])))
         yield StyleStep(preview, 0, total, seconds=seconds, note=note, seconds_left=seconds_left)
-        state = State(0, job.start(levels[0]), _optimiser(settings))
+        state = State(0, job.start(levels[0]), _optimiser(settings), settings)
+    elif replace(state.settings, iterations=settings.iterations) != settings:
+        # What an optimiser knows of another loss misleads it, and is of no use to another optimiser.
+        state = State(state.iteration, _shown(state), _optimiser(settings), settings)
     looped = time.perf_counter()
     first = state.iteration
     loss: Objective | None = None
@@ -326,14 +331,14 @@ def run(
         picture, optimiser = state.optimiser.step(state.picture, values["total"], gradient)
         picture = np.clip(picture, 0, 1)
         average = settings.average * state.average + (1 - settings.average) * picture if settings.average else 0.0
-        state = State(state.iteration + 1, picture, optimiser, average, state.age + 1)
+        state = State(state.iteration + 1, picture, optimiser, settings, average, state.age + 1)
         now = time.perf_counter()
         done = sum(work[first : state.iteration])
         note = f"{_size(job.photo)} in {now - started:.1f} s, {state.iteration} iterations, {loss.spec.dtype}"
         if settings.scaling == "adaptive":
             note += ", adjusted " + ", ".join(f"{k} {v:.2e}" for k, v in adjustments.items())
         yield StyleStep(
-            job.finished(job.blend(_shown(state, settings), cover)),
+            job.finished(job.blend(_shown(state), cover)),
             state.iteration,
             total,
             values,
@@ -374,10 +379,9 @@ def _size(picture: np.ndarray) -> str:
     return f"{picture.shape[1]}x{picture.shape[0]}"
 
 
-def _shown(state: State, settings: Settings) -> np.ndarray:
-    if not settings.average or not state.age:
-        return state.picture
-    return state.average / np.float32(1 - settings.average**state.age)
+def _shown(state: State) -> np.ndarray:
+    decay = state.settings.average
+    return state.average / np.float32(1 - decay**state.age) if decay and state.age else state.picture
 
 
 def _optimiser(settings: Settings) -> optimisers.Optimiser:
@@ -397,7 +401,7 @@ class _Job:
         photo: what the content is compared with: the original, or its luma.
         paintings: the style pictures as they are compared.
         shares: one per painting, summing to 1.
-        regions: the label map, if any.
+        regions: masks (N, H, W) of where each painting paints, if not everywhere.
         initial: what to start from at full size; None: noise.
     """
 
@@ -405,7 +409,7 @@ class _Job:
     photo: np.ndarray
     paintings: tuple[np.ndarray, ...]
     shares: tuple[float, ...]
-    regions: ImageSource | None
+    regions: np.ndarray | None
     initial: np.ndarray | None
     settings: Settings
 
@@ -431,8 +435,9 @@ class _Job:
             )
         paintings = tuple(images.to_array(images.load(style)) for style in styles)
         shares = fast.style_shares(len(styles), settings.style_weights) if styles else ()
-        if regions is not None:
-            label_map.read(regions, len(styles), original.shape[1::-1])
+        if regions is not None and not styles:
+            raise BadInput("There is no painting for the regions: choose one, or leave the regions out.")
+        masks = None if regions is None else label_map.read(regions, len(styles), original.shape[1::-1])
         match settings.colours:
             case "match":
                 paintings = tuple(
@@ -445,7 +450,7 @@ class _Job:
                 grey = colour.luma(original)
                 paintings = tuple(_grey(colour.match_colours(colour.luma(p), grey)) for p in paintings)
         content = _grey(colour.luma(original)) if settings.colours == "luma" else original
-        job = cls(original, content, paintings, shares, regions, None, settings)
+        job = cls(original, content, paintings, shares, masks, None, settings)
         return replace(job, initial=job._initial(initial))
 
     def _initial(self, initial: ImageSource | None) -> np.ndarray | None:
@@ -468,13 +473,15 @@ class _Job:
         if self.regions is None:
             return images.to_array(fast.stylize(self.photo, *self.paintings, style_weights=self.shares, **options))
         each = [images.to_array(fast.stylize(self.photo, p, **options)) for p in self.paintings]
-        parts = label_map.soften(self.masks(self.photo.shape[:2]))
+        parts = label_map.soften(self.regions)
         parts = parts / np.maximum(parts.sum(0), 1e-6)
         return np.sum(parts[..., None] * each, axis=0, dtype=np.float32)
 
     def masks(self, shape: tuple[int, int]) -> np.ndarray | None:
         """Return the regions at one size, (N, H, W), or None."""
-        return None if self.regions is None else label_map.read(self.regions, len(self.paintings), shape[::-1])
+        if self.regions is None:
+            return None
+        return np.stack([np.clip(pyramid.resize(mask[..., None], shape)[..., 0], 0, 1) for mask in self.regions])
 
     def start(self, shape: tuple[int, int]) -> np.ndarray:
         """Return the picture to start from at one size."""
@@ -504,18 +511,18 @@ class _Job:
         def resize(array: np.ndarray) -> np.ndarray:
             return pyramid.resize(array, shape)
 
-        picture = _shown(state, self.settings)
+        picture = _shown(state)
         if self.initial is None:
             picture = resize(picture)
         else:
             picture = self.start(shape) + resize(picture - self.start(picture.shape[:2]))
-        return State(state.iteration, np.clip(picture, 0, 1), state.optimiser.resized(resize))
+        return State(state.iteration, np.clip(picture, 0, 1), state.optimiser.resized(resize), self.settings)
 
     def loss(self, shape: tuple[int, int]) -> Objective:
         """Return the loss of pictures of one size."""
         settings, masks = self.settings, self.masks(shape)
         spec = _spec(settings, 0 if masks is None else len(masks))
-        layers = np.array(settings.style_layer_weights or [1.0] * len(spec.style), np.float32)
+        layers = np.float32(spec.style and settings.style_layer_weights or [1.0] * len(spec.style))
         style_weight = settings.style_weight * 10 ** (2 * settings.strength - 1)
         weights = Weights(
             np.float32([settings.content_weight, style_weight, settings.denoise_weight]),
@@ -552,6 +559,12 @@ def _check(settings: Settings, styles: int) -> None:
             f"There are {len(settings.style_layers)} style layers and {len(settings.style_layer_weights)} weights: "
             "give one weight to each layer."
         )
+    weights = settings.style_layer_weights
+    if weights and (min(weights) < 0 or max(weights) == 0):
+        raise BadInput("Style layer weights are 0 or more, and at least one is more than 0.")
+    for kind in ("content", "style"):
+        if getattr(settings, f"{kind}_weight") and not getattr(settings, f"{kind}_layers"):
+            raise BadInput(f"Choose a {kind} layer, or set the {kind} weight to 0.")
     if settings.scaling != "relative" and settings.style_loss != "gram":
         raise BadInput("The paper compares Gram matrices: choose the gram style loss, or the relative loss scale.")
 

@@ -22,6 +22,9 @@ STYLISED = dict(
 )
 
 
+STYLED = ("relu1_1", "relu3_1")
+
+
 def steps(photo=PHOTO, styles=(WAVE,), **options):
     pictures = {name: options.pop(name) for name in ("regions", "initial", "resume") if name in options}
     return list(gatys.run(photo, styles, Settings(**SMALL | options), **pictures))
@@ -64,12 +67,21 @@ def test_the_loss_falls_and_the_style_comes_closer():
     assert style_distance(found[-1].image, WAVE) < 0.5 * style_distance(found[0].image, WAVE)
 
 
-def test_closing_the_stream_stops_it():
+def test_no_step_is_computed_before_it_is_asked_for(monkeypatch):
+    """So closing the stream stops it within one step."""
+    measured = []
+    whole = objective.Objective.__call__
+    monkeypatch.setattr(
+        objective.Objective, "__call__", lambda loss, picture: measured.append(1) or whole(loss, picture)
+    )
     stream = gatys.run(PHOTO, [WAVE], Settings(**SMALL))
-    next(stream), next(stream)
-    stream.close()
-    with pytest.raises(StopIteration):
+    next(stream)
+    measured.clear()  # of timing this machine
+    for count in (1, 2):
         next(stream)
+        assert len(measured) == count
+    stream.close()
+    assert len(measured) == 2
 
 
 @pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
@@ -90,6 +102,36 @@ def test_more_iterations_continue_a_finished_run():
     assert difference(more[-1].image, steps(iterations=4)[-1].image) < 2e-3
     with pytest.raises(BadInput, match="All 2 iterations are done"):
         steps(iterations=2, resume=first[-1].state)
+
+
+def test_weights_of_style_layers_do_not_matter_without_a_style():
+    assert "style relu1_1" not in steps(style_weight=0, style_layer_weights=(1, 1, 1, 1, 1))[-1].losses
+
+
+def test_a_run_continues_with_other_settings():
+    """With the curvature of another loss, L-BFGS would go back and forth; with averaging, nothing must be missing."""
+    first = steps()[-1]
+    for options in (dict(style_weight=1000.0), dict(optimiser="adam", average=0.9), dict(style_loss="covariance")):
+        more = steps(iterations=9, resume=first.state, **options)
+        assert more[-1].losses["total"] < 0.9 * more[0].losses["total"], options
+        assert difference(more[0].image, first.image) < 0.05
+    averaged = steps(optimiser="adam", average=0.9)[-1]
+    more = steps(iterations=4, resume=averaged.state)
+    assert difference(more[0].image, averaged.image) < 0.05
+
+
+def test_layers_may_come_in_any_order(rng):
+    labels = np.zeros((64, 64, 3), np.uint8)
+    labels[:, :32] = regions.COLOURS["red"]
+    for options in (dict(regions=labels), dict(size=96, tile_size=64)):
+        one, other = (steps(style_layers=layers, **options)[-1] for layers in (STYLED, STYLED[::-1]))
+        assert other.losses == pytest.approx(one.losses, rel=0.02)
+
+
+def test_a_region_that_is_large_enough_stays_so_at_every_scale():
+    labels = np.zeros((128, 128, 3), np.uint8)
+    labels[:, 64:65] = regions.COLOURS["red"]
+    assert len(steps(regions=labels, size=128, scales=3, coarse_iterations=1, iterations=1)) == 4
 
 
 def test_a_seed_decides_the_noise():
@@ -308,10 +350,15 @@ def test_a_busy_moment_does_not_spoil_later_estimates(clock):
         (dict(content_weight=0, style_weight=0), "a weight above 0"),
         (dict(style_weights=(1, 2)), "1 paintings and 2 shares"),
         (dict(style_layer_weights=(1, 2)), "5 style layers and 2 weights"),
+        (dict(style_layer_weights=(1, 0, 0, 0, -1)), "0 or more"),
+        (dict(style_layer_weights=(0, 0, 0, 0, 0)), "at least one is more than 0"),
+        (dict(style_layers=()), "Choose a style layer, or set the style weight to 0"),
+        (dict(content_layers=()), "Choose a content layer"),
         (dict(style_layers=("relu9_1",)), "no layer relu9_1"),
         (dict(canvas=(5,), content_weight=0), "a width and a height"),
         (dict(scaling="paper", style_loss="wasserstein"), "Gram matrices"),
         (dict(regions=Image.new("RGB", (64, 64))), "Painting 1 has no region"),
+        (dict(regions=Image.new("RGB", (64, 64)), styles=(), style_weight=0), "no painting for the regions"),
     ],
 )
 def test_what_can_not_be_done_is_said_in_a_sentence(options, message):

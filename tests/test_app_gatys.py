@@ -1,8 +1,10 @@
 """The tab of neural style as its users meet it: through its API, and in a real browser, on small pictures."""
 
+import dataclasses
 import json
 import re
 
+import gradio as gr
 import numpy as np
 import pytest
 from gradio_client import handle_file
@@ -10,7 +12,9 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from pipeline import regions
-from ui.gatys import FRAMES, Session, Work, _hues
+from pipeline.gatys import Settings
+from pipeline.settings import defaults
+from ui.gatys import CONTROLS, FRAMES, LISTS, MORE, MOST, RESUMABLE, Session, Work, _continue, _hues, _run
 
 from .conftest import CONTENT, STYLES, shoot
 
@@ -58,6 +62,40 @@ def test_the_making_of_is_bounded_and_spans_the_run():
         assert len(work.frames) <= FRAMES
     assert len(work.frames) >= FRAMES / 2 and work.stride * (len(work.frames) - 1) > 900
     assert Session().step is None
+
+
+def values(*paintings, label_map=None, **options):
+    """What the page sends on Run."""
+    named = defaults(Settings) | SMALL | options | dict.fromkeys(LISTS, "")
+    paths = [p and str(p) for p in paintings] + [None] * (len(regions.COLOURS) - len(paintings))
+    return [*paths, *[1.0] * len(paths), None, label_map, None, False, *[named[name] for name in CONTROLS]]
+
+
+def test_a_run_that_is_refused_leaves_the_last_one_to_continue(tmp_path):
+    labels = Image.new("RGB", (64, 43))
+    labels.paste(regions.COLOURS["red"], (0, 0, 32, 43))
+    session = Session()
+    list(_run(session, str(PHOTO), *values(AUVERS)))
+    done = session.work
+    with pytest.raises(gr.Error, match="Painting 2 has no region"):
+        list(_run(session, str(PHOTO), *values(AUVERS, WAVE, label_map=labels)))
+    with pytest.raises(gr.Error, match="Painting 2 is missing"):
+        list(_run(session, str(PHOTO), *values(AUVERS, None, WAVE, label_map=labels)))
+    assert session.work is done and session.step.iteration == 2
+    for _ in range(RESUMABLE):  # none of which counts as another visitor
+        list(_run(session, str(PHOTO), *values(None, WAVE)))
+    going = _continue(session)
+    next(going), next(going)
+    assert session.step.iteration == 3 and session.step.total == 2 + MORE
+
+
+def test_continuing_ends_at_the_most_iterations_there_can_be():
+    session = Session()
+    list(_run(session, str(PHOTO), *values(AUVERS)))
+    session.work.settings = dataclasses.replace(session.work.settings, iterations=MOST)
+    going = _continue(session)
+    next(going), next(going)
+    assert session.step.total == MOST
 
 
 def test_every_loss_has_its_own_colour():

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,16 +61,17 @@ LISTS = ("style_layer_weights", "canvas")  # numbers, typed as text
 TYPED = ("content_weight", "style_weight", "denoise_weight", "learning_rate", "seed")
 # What the expected time depends on.
 COSTS = ("size", "iterations", "scales", "coarse_iterations", "content_weight", "style_weight", "content_layers")
-COSTS += ("style_layers", "pooling", "canvas", "tile_size")
+COSTS += ("style_layers", "style_loss", "pooling", "canvas", "tile_size", "precision")
 
 NEWS = 0.5  # seconds between two previews
 MORE = 100  # iterations of Continue
+MOST = next(f.metadata["maximum"] for f in dataclasses.fields(Settings) if f.name == "iterations")
 POINTS = 100  # of each curve
 FRAMES, FRAME_SIZE, FRAME_MS, LAST_MS = 40, 320, 120, 2000  # of the making-of
 EDITOR_SIZE = 512
 RESUMABLE = 2
 
-_recent: "deque[Work]" = deque()  # the runs that can be continued, of all visitors
+_recent: list["Work"] = []  # the runs that can be continued, of all visitors
 
 
 @dataclass
@@ -350,9 +350,12 @@ def _run(session: Session, photo: str | None, *values: Any) -> Iterator[tuple]:
         named |= {name: _numbers(named[name], name) for name in LISTS}
         settings = Settings(**named, style_weights=tuple(s for _, s in chosen))
         painted = label_map or _painted(editor)
+        empty = next((i for i, p in enumerate(paintings, 1) if not p), count)
+        if painted and empty <= len(chosen):
+            raise images.BadInput(f"Painting {empty} is missing: each has its colour, so regions need them in order.")
         pictures = dict(styles=[p for p, _ in chosen], regions=painted, initial=initial)
-        session.work = work = _remembered(Work(images.load(photo), photo, both, pictures, settings))
-        return gatys.run(work.photo, **pictures, settings=settings)
+        work = Work(images.load(photo), photo, both, pictures, settings)
+        return _begun(session, work, gatys.run(work.photo, **pictures, settings=settings))
 
     yield from _live(session, run, "Loading …")
 
@@ -363,13 +366,19 @@ def _painted(editor: dict | None) -> Image.Image | None:
     return layers[0] if layers and layers[0].getbbox() else None
 
 
-def _remembered(work: Work) -> Work:
-    """Let only the last few visitors continue: a state to go on from is up to a gigabyte."""
-    _recent.append(work)
-    if len(_recent) > RESUMABLE:
-        old = _recent.popleft()
+def _begun(session: Session, work: Work, painting: Iterator[StyleStep]) -> Iterator[StyleStep]:
+    """Take the place of the session's last run with the first step: a run that is refused leaves it as it is.
+
+    Only the last few visitors can continue: a state to go on from is up to a gigabyte.
+    """
+    first = next(painting)
+    kept = [old for old in _recent if old is not session.work] + [work]
+    for old in kept[:-RESUMABLE]:
         old.step = old.step and dataclasses.replace(old.step, state=None)
-    return work
+    _recent[:] = kept[-RESUMABLE:]
+    session.work = work
+    yield first
+    yield from painting
 
 
 def _continue(session: Session) -> Iterator[tuple]:
@@ -382,7 +391,7 @@ def _continue(session: Session) -> Iterator[tuple]:
         if step.iteration and step.state is None:
             raise images.BadInput("This run is too long ago to go on from: press Run again.")
         iterations = max(1, work.settings.iterations + step.iteration + MORE - step.total)
-        work.settings = dataclasses.replace(work.settings, iterations=iterations)
+        work.settings = dataclasses.replace(work.settings, iterations=min(iterations, MOST))
         return gatys.run(work.photo, **work.pictures, settings=work.settings, resume=step.state)
 
     yield from _live(session, run, "Going on …")

@@ -73,7 +73,7 @@ class Settings(Base):
     """What a user can choose; the defaults are those of page, command line and API alike."""
 
     preset: Literal[tuple(PRESETS)] = setting(
-        next(iter(PRESETS)), "Result", "What the picture should be like; it fills in every setting left as it is."
+        next(iter(PRESETS)), "Result", "What the picture should be like; it fills in every setting left at its default."
     )
     strength: float = setting(
         0.5,

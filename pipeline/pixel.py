@@ -86,7 +86,7 @@ class Settings(Base):
     """What a user can choose; the defaults are those of page, command line and API alike."""
 
     preset: Literal[tuple(PRESETS)] = setting(
-        "Studio", "Look", "A machine or a manner to begin from: it fills in every setting left as it is (preset)."
+        "Studio", "Look", "A machine or a manner to begin from: it fills in every setting left at its default (preset)."
     )
     width: int = setting(
         128, "Width", "Pixels of the result from left to right, at most.", minimum=8, maximum=512, step=4

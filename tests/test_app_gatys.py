@@ -81,6 +81,8 @@ def test_a_run_that_is_refused_leaves_the_last_one_to_continue(tmp_path):
         list(_run(session, str(PHOTO), *values(AUVERS, WAVE, label_map=labels)))
     with pytest.raises(gr.Error, match="Painting 2 is missing"):
         list(_run(session, str(PHOTO), *values(AUVERS, None, WAVE, label_map=labels)))
+    with pytest.raises(gr.Error, match="Painting 2 has no region"):  # four are no gap
+        list(_run(session, str(PHOTO), *values(*4 * [WAVE], label_map=labels)))
     assert session.work is done and session.step.iteration == 2
     for _ in range(RESUMABLE):  # none of which counts as another visitor
         list(_run(session, str(PHOTO), *values(None, WAVE)))

@@ -350,7 +350,7 @@ def _run(session: Session, photo: str | None, *values: Any) -> Iterator[tuple]:
         named |= {name: _numbers(named[name], name) for name in LISTS}
         settings = Settings(**named, style_weights=tuple(s for _, s in chosen))
         painted = label_map or _painted(editor)
-        empty = next((i for i, p in enumerate(paintings, 1) if not p), count)
+        empty = next((i for i, p in enumerate(paintings, 1) if not p), count + 1)
         if painted and empty <= len(chosen):
             raise images.BadInput(f"Painting {empty} is missing: each has its colour, so regions need them in order.")
         pictures = dict(styles=[p for p, _ in chosen], regions=painted, initial=initial)

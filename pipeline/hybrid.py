@@ -8,7 +8,7 @@ high-pass of the other; that is the solver ``classic``.
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -33,7 +33,6 @@ BAND = 0.28
 # The weight of the near picture in the middle of the balance, as in the article; 5 times that at the end.
 MIDDLE_WEIGHT = 0.1
 BALANCE_BASE = 5.0
-MAX_FLIP_DISTANCE = 16
 
 
 # What a preset does not mention keeps its default.
@@ -72,7 +71,7 @@ class Settings(Base):
         "Flip distance",
         "The far picture takes over when all is seen this many times smaller than 512 pixels (sets the blur, sigma).",
         minimum=1.5,
-        maximum=MAX_FLIP_DISTANCE,
+        maximum=16,
         step=0.5,
     )
     balance: float = setting(
@@ -334,7 +333,8 @@ def sigma(settings: Settings, longest: int) -> float:
     """
     if settings.sigma:
         return settings.sigma
-    precise, blurred = weights(settings)
+    # The classic filters have no weights; there the blur only tells what is seen from afar.
+    precise, blurred = weights(Settings() if settings.solver == "classic" else settings)
     if precise >= blurred:
         raise BadInput("The near weight must be below the far weight, or the far picture never takes over: lower it.")
     per_view = settings.flip_distance * np.sqrt(np.log(blurred / precise)) / (2 * np.pi * BAND)
@@ -381,13 +381,20 @@ def _advice(scores: distance.Scores, settings: Settings) -> str:
     factor = 0.5 if scores.near_passes else 2
     precise, blurred = weights(settings)
     if settings.solver == "classic":
-        change = f"set the cutoffs to {settings.low_cutoff / factor:g} and {settings.high_cutoff / factor:g}"
+        what = "the cutoffs"
+        wanted = dict(low_cutoff=settings.low_cutoff / factor, high_cutoff=settings.high_cutoff / factor)
     elif scores.near_passes and precise > blurred / 2:
-        change = f"set the near weight (m_precise) to {blurred * MIDDLE_WEIGHT:g}"
+        what, wanted = "the near weight (m_precise)", dict(m_precise=blurred * MIDDLE_WEIGHT)
     elif settings.sigma:
-        change = f"set the blur (sigma) to {settings.sigma * factor:g}"
+        what, wanted = "the blur (sigma)", dict(sigma=settings.sigma * factor)
     else:
-        change = f"set the flip distance to {min(settings.flip_distance * factor, MAX_FLIP_DISTANCE):g}"
+        what, wanted = "the flip distance", dict(flip_distance=settings.flip_distance * factor)
+    ranges = {f.name: (f.metadata["minimum"], f.metadata["maximum"]) for f in fields(Settings) if f.name in wanted}
+    wanted = {name: float(np.clip(value, *ranges[name])) for name, value in wanted.items()}
+    if all(getattr(settings, name) == value for name, value in wanted.items()):
+        change = f"{what} can't go further, so try other pictures"
+    else:
+        change = f"set {what} to {' and '.join(f'{value:g}' for value in wanted.values())}"
     if scores.near_passes:
         return f"From afar the near picture still wins: {change}."
     return f"From close by the far picture still wins: {change}."

@@ -181,6 +181,7 @@ def adam(objective: Objective, start: np.ndarray, learning_rate: float = 0.05) -
         square += np.float32(0.001) * (gradient**2 - square)
         rate = np.float32(learning_rate * np.sqrt(1 - 0.999**iteration) / (1 - 0.9**iteration))
         logits -= rate * mean / (np.sqrt(square) + np.float32(1e-8))
+        np.clip(logits, _logit(np.float32(0)), _logit(np.float32(1)), out=logits)  # further out, u would be 0
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -2,11 +2,15 @@
 
 import json
 
+import gradio as gr
 import numpy as np
 import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image, ImageOps
+
+from pipeline.hybrid import Settings
+from ui import hybrid as tab
 
 from .conftest import CONTENT, shoot
 from .test_app import shown, wait_for_status
@@ -236,3 +240,14 @@ def test_phone_and_dark_mode(open_tab, width, query):
         result = page.locator(RESULT).bounding_box()
         assert result["y"] + result["height"] <= 844
     shoot(page, f"hybrid-{width}{'-dark' if query else ''}")
+
+
+def test_a_run_that_was_overtaken_during_its_last_step_says_nothing(monkeypatch):
+    """Drawn to its end by hand: another run begins while the last picture is saved."""
+    newest = {}
+    saved = tab._png
+    monkeypatch.setattr(tab, "_png", lambda result: newest.update(run="another") or saved(result))
+    values = [getattr(Settings(size=64), name) for name in tab.CONTROLS]
+    pictures = [str(CONTENT / f"{name}.jpg") for name in ("astronaut", "chelsea")]
+    *_, end = tab._run(newest, *pictures, (), (), *values)
+    assert end == (gr.skip(),) * 4

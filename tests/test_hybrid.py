@@ -10,7 +10,7 @@ import pytest
 import scipy.ndimage
 from PIL import Image
 
-from pipeline import BadInput, align, cli, distance, hybrid, hybrid_solvers, images
+from pipeline import BadInput, align, cli, distance, hybrid, hybrid_solvers, images, last
 from pipeline.blur import blur, gaussian_kernel
 from pipeline.hybrid import Settings
 from pipeline.hybrid_solvers import Objective
@@ -508,3 +508,30 @@ def test_command_line(tmp_path, capsys):
     assert (report["width"], report["height"]) == Image.open(out).size == (128, 85)
     assert report["losses"]["total"] > 0
     assert json.loads(Image.open(out).text["atelier"])["settings"]["colours"] == "grey"
+
+
+def test_adam_stays_finite_at_the_highest_rate():
+    pair = picture(smooth(1)), picture(smooth(2))
+    step = last(hybrid.run(*pair, Settings(solver="adam", learning_rate=10, steps=60, stop_at_best=False)))
+    assert np.isfinite(step.losses["total"]) and np.asarray(step.image).std() > 10
+
+
+def test_the_classic_filters_need_no_weights():
+    weights = dict(m_precise=2.0, m_blurred=1.0)
+    pair = picture(smooth(1)), picture(smooth(2))
+    one, other = (hybrid.combine(*pair, solver="classic", **options) for options in ({}, weights))
+    assert one == other
+    with pytest.raises(BadInput, match="must be below"):
+        hybrid.combine(*pair, **weights)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (Settings(flip_distance=2), "set the flip distance to 1.5"),
+        (Settings(flip_distance=1.5), "the flip distance can't go further"),
+    ],
+)
+def test_what_is_advised_can_be_set(settings, words):
+    fails = distance.Scores(near=(1.0, 0.0), far=(1.0, 0.0), takeover=20.0)
+    assert words in hybrid._advice(fails, settings)

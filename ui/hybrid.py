@@ -258,6 +258,9 @@ def _run(
                 status = f"Step {step.iteration} of at most {step.total}, loss {step.losses['total']:.0f} …"
                 yield file(step.image), status, gr.skip(), last
     png = _png(last)
+    if newest.get("run") is not this:  # begun, or stopped, during the last step
+        yield (gr.skip(),) * 4
+        return
     losses = ", ".join(f"{name} {value:.0f}" for name, value in step.losses.items() if name != "total")
     yield png, f"{step.note} ({losses}).", png, last
 

@@ -278,8 +278,9 @@ def layout(
 
 def _centred(size: Sequence[float], part: Sequence[float]) -> tuple[float, float, float, float]:
     # Whole pixels, as a fraction would blur every cell.
-    left, top = ((a - b) // 2 for a, b in zip(size, part, strict=True))
-    return left, top, left + part[0], top + part[1]
+    # Rounding may make the part larger than the whole by a hair.
+    left, top = (max(0, (a - b) // 2) for a, b in zip(size, part, strict=True))
+    return left, top, min(size[0], left + part[0]), min(size[1], top + part[1])
 
 
 def shrink(photo: Image.Image, settings: Settings) -> np.ndarray:
@@ -490,7 +491,8 @@ def pool(photo: Image.Image, cells: tuple[int, int], box: tuple[float, ...], set
     """
     import tensorflow as tf
 
-    image = images.to_array(images.load(photo).crop(tuple(map(round, box))))
+    left, top, right, bottom = map(round, box)
+    image = images.to_array(images.load(photo).crop((left, top, max(left + 1, right), max(top + 1, bottom))))
     image = tf.image.rgb_to_grayscale(image)
     image = tf.image.resize(image, [cells[1] * POOL, cells[0] * POOL])
     return tf.nn.avg_pool(image[None], ksize=POOL, strides=POOL, padding="VALID")[0].numpy()

@@ -387,3 +387,16 @@ def test_command_line(tmp_path, capsys):
         assert read.mode == "P" and colours_of(read) <= set(map(tuple, palettes.fixed("pico-8").tolist()))
     assert cli.main(["pixel", str(ASTRONAUT), "-o", str(out), "--palette", "own", "--own-colours", "red"]) == 2
     assert capsys.readouterr().err == "error: 'red' is no colour: write each as 6 hex digits, such as 1d2b53.\n"
+
+
+@pytest.mark.parametrize("method", ["contrast", "pooling"])
+def test_crops_of_any_size_stay_inside_the_photo(method):
+    """The sizes are some at which rounding made the crop larger than the photo, or left nothing of it."""
+    for size, cells in (((640, 480), (116, 116)), ((1000, 1000), (60, 60)), ((2002, 32), (8, 512))):
+        width, height = cells
+        picture = pixel.pixelate(
+            Image.new("RGB", size, "red"), width=width, height=height, fit="crop", method=method, upscale=1
+        )
+        assert picture.size == cells
+        levels = np.asarray(picture.convert("RGB"))
+        assert np.ptp(levels, axis=(0, 1)).max() == 0  # no black edge

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import tyro
 
 from . import effects, images
-from .errors import AtelierError
+from .errors import AtelierError, BadInput
 from .settings import kind
 from .step import Step
 
@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments behind ``python -m pipeline``; default: those of this process.
 
     Returns:
-        The exit code: 0, or 2 after one line about what was wrong with the input.
+        The exit code: 0; 2 after one line about what was wrong with the input; 130 where Ctrl-C came before there was
+        a result.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
@@ -40,13 +41,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = type(args).__name__
         module = modules[name]
         images.check_output(args.out)
-        settings = module.Settings(**{f.name: getattr(args, f.name) for f in dataclasses.fields(module.Settings)})
         pictures = {p: getattr(args, p) for p in images.parameters(module.run)}
+        for given in pictures.values():
+            for path in given if isinstance(given, tuple) else [given]:
+                if path and path.exists() and args.out.exists() and args.out.samefile(path):
+                    raise BadInput(f"{args.out} is one of the pictures: write to another file.")
+        settings = module.Settings(**{f.name: getattr(args, f.name) for f in dataclasses.fields(module.Settings)})
         step = _last(module.run(**pictures, settings=settings))
         images.save(step.image, args.out, step.frames, effect=name, settings=dataclasses.asdict(settings))
     except AtelierError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped before there was a result", file=sys.stderr)
+        return 130
     if args.json:
         width, height = step.image.size
         report = dict(out=str(args.out), width=width, height=height, iteration=step.iteration, total=step.total)
@@ -78,14 +86,17 @@ def _arguments(name: str, module: ModuleType) -> type:
 
 
 def _last(steps: Iterator[Step]) -> Step:
-    """Return the last step, showing the way there on a terminal; Ctrl-C keeps what there is."""
+    """Return the last step, showing the way there on a terminal; Ctrl-C keeps what an optimisation got to.
+
+    Elsewhere what comes before the last step is a preview, or one frame of many.
+    """
     step = None
     try:
         for step in steps:
             if sys.stderr.isatty() and step.iteration < step.total:
                 print(f"\r{step.iteration}/{step.total}, {step.eta:.0f} s to go ", end="", file=sys.stderr)
     except KeyboardInterrupt:
-        if step is None:
+        if step is None or not step.losses:
             raise
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)

@@ -20,7 +20,7 @@ from .images import ImageSource
 from .precision import Precision, compute_dtype
 from .settings import Settings as Base
 from .settings import setting
-from .step import Step
+from .step import Step, last
 
 TITLE = "Fast style"
 NETWORKS = ("vgg16", "stylizer")
@@ -109,8 +109,7 @@ def stylize(photo: ImageSource, *styles: ImageSource, **options: Any) -> Image.I
     Raises:
         AtelierError: see ``run``.
     """
-    (step,) = run(photo, styles, Settings(**{"preview_size": 0} | options))
-    return step.image
+    return last(run(photo, styles, Settings(**{"preview_size": 0} | options))).image
 
 
 def run(photo: ImageSource, styles: Sequence[ImageSource], settings: Settings | None = None) -> Iterator[Step]:
@@ -140,7 +139,9 @@ def run(photo: ImageSource, styles: Sequence[ImageSource], settings: Settings | 
         recoloured = [(images.to_array(painting), share) for painting, share in paintings]
         paintings = [(images.to_image(colour.match_colours(p, wanted)), share) for p, share in recoloured]
     engine = {"bundled": _bundled, "magenta": _magenta}[settings.engine](content, paintings, settings)
-    sizes = [settings.preview_size] * (0 < settings.preview_size < max(content.size)) + [max(content.size)]
+    longest, shortest = max(content.size), min(content.size)
+    least = images.MIN_SIDE * longest / shortest  # no preview where a narrow photo would be too narrow
+    sizes = [settings.preview_size] * (least <= settings.preview_size < longest) + [longest]
     for iteration, size in enumerate(sizes, 1):
         pixels = images.to_array(images.fit(content, size))
         painted = engine(pixels)
@@ -181,7 +182,8 @@ def _bundled(content: Image.Image, paintings: list[tuple[Image.Image, float]], s
     if settings.strength < 1:
         # Training included pairs of a picture with itself: on the way from a photo's own code to the painting's lies
         # strength.
-        own = network.code(images.fit(content, settings.style_size))
+        least = images.MIN_SIDE * max(content.size) // min(content.size)
+        own = network.code(images.fit(content, max(settings.style_size, least)))
         code = own + np.float32(settings.strength) * (code - own)
 
     def transform(pixels: np.ndarray, code: np.ndarray) -> np.ndarray:

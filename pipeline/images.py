@@ -73,7 +73,7 @@ def frames(source: ImageSource, *, alpha: bool = False) -> tuple[int, Iterator[I
     if image.format in ANIMATED:
         try:
             count = image.n_frames
-        except (OSError, EOFError, ValueError, SyntaxError) as error:
+        except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
             raise BadInput(f"{name} is damaged or incomplete: save it again and retry.") from error
     return count, (_frame(image, i, name, alpha) for i in range(count))
 
@@ -82,7 +82,7 @@ def _frame(image: Image.Image, i: int, name: str, alpha: bool) -> Image.Image:
     try:
         image.seek(i)
         image.load()  # a WebP says how long a frame lasts once it is decoded
-    except (OSError, EOFError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:
         raise BadInput(f"Frame {i + 1} of {name} is damaged or incomplete: save it again and retry.") from error
     frame = _upright(image, name, alpha)
     frame.info["duration"] = round(image.info.get("duration") or DURATION)
@@ -100,7 +100,7 @@ def _upright(image: Image.Image, name: str, alpha: bool) -> Image.Image:
     try:
         image.load()
         image = _to_srgb(_eight_bit(ImageOps.exif_transpose(image)))
-    except (OSError, ValueError, SyntaxError, MemoryError) as error:
+    except Exception as error:
         raise BadInput(f"{name} is damaged or incomplete: save it again and retry.") from error
     return image if image.mode != "RGBA" or alpha else on_paper(image)
 
@@ -128,7 +128,10 @@ def check_size(image: Image.Image, name: str) -> None:
 
 def _open(source: ImageSource, name: str) -> Image.Image:
     if isinstance(source, Image.Image):
-        return source.copy()
+        try:
+            return source.copy()
+        except Exception as error:
+            raise BadInput(f"{name} is damaged or incomplete: save it again and retry.") from error
     if isinstance(source, np.ndarray):
         return _from_numpy(source)
     if not isinstance(source, str | PathLike | bytes):
@@ -151,6 +154,9 @@ def _from_numpy(array: np.ndarray) -> Image.Image:
     if array.dtype == bool:
         array = array.astype(np.float32)
     elif np.issubdtype(array.dtype, np.integer):
+        # Wider ones hold 0 to 255 as often as not.
+        if array.dtype not in (np.uint8, np.uint16):
+            raise BadInput(f"An array of integers must be uint8 or uint16, not {array.dtype}: convert it.")
         array = array / np.float32(np.iinfo(array.dtype).max)
     elif not np.issubdtype(array.dtype, np.floating):
         raise BadInput(f"An array must hold numbers, not {array.dtype}.")
@@ -225,10 +231,12 @@ def check_output(path: str | PathLike) -> None:
     """Refuse a file name that can't be written, before any work is done.
 
     Raises:
-        BadInput: the folder does not exist, or the ending names no format.
+        BadInput: the folder does not exist, it is a folder itself, or the ending names no format that can be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in Image.registered_extensions():
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder: add the name of a file.")
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         raise BadInput(f"{path} does not say which format to write: end it in .png, .jpg or .webp.")
     if not path.parent.is_dir():
         raise BadInput(f"There is no folder {path.parent}: make it first.")
@@ -269,10 +277,14 @@ def save(image: Image.Image, path: str | PathLike, frames: Sequence[Image.Image]
     if len(frames) > 1 and ending in (".gif", ".webp", ".png", ".apng"):
         durations = [frame.info["duration"] for frame in frames]
         options |= dict(save_all=True, append_images=frames[1:], duration=durations, loop=0)
+        if ending == ".webp" and "transparency" in image.info:
+            options |= dict(kmin=1, kmax=1)  # whole frames: as differences they lose their transparency
     try:
         image.save(path, **options)
-    except OSError as error:
-        raise BadInput(f"{path} can't be written ({error.strerror or error}): choose another place.") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(
+            f"{path} can't be written ({getattr(error, 'strerror', None) or error}): choose another place."
+        ) from error
     return path
 
 

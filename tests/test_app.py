@@ -8,12 +8,15 @@ import subprocess
 import sys
 from urllib.request import urlopen
 
+import gradio as gr
 import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
 from pipeline import effects
+from pipeline.fast import MAX_STYLES, Settings
+from ui import fast as tab
 
 from .conftest import CONTENT, ROOT, STYLES, shoot
 
@@ -245,3 +248,20 @@ def test_what_is_wrong_with_one_network_does_not_end_the_app():
 
     warm_up([SimpleNamespace(warm_up=broken), SimpleNamespace(), SimpleNamespace(warm_up=lambda: warmed.append(True))])
     assert warmed
+
+
+def test_stopped_at_the_preview_that_is_what_there_is_to_download():
+    options = [getattr(Settings(), name) for name in ("strength", *tab.CONTROLS)]
+    others = [None] * (MAX_STYLES - 1)
+    run = tab._run(str(PHOTO), str(WAVE), *others, *[1.0] * MAX_STYLES, *options)
+    next(run)
+    (_, painted), status, download = next(run)
+    run.close()
+    assert status == "Painting …" and painted == download
+    with Image.open(download) as picture:
+        assert max(picture.size) == Settings().preview_size
+    refused = tab._run(None, str(WAVE), *others, *[1.0] * MAX_STYLES, *options)
+    next(refused)
+    assert next(refused)[1] == "Nothing was painted."
+    with pytest.raises(gr.Error, match="There is no photo"):
+        next(refused)

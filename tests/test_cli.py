@@ -1,11 +1,12 @@
 import dataclasses
+import functools
 import json
 import re
 
 import pytest
 from PIL import Image
 
-from pipeline import cli, effects
+from pipeline import Step, cli, effects, fast
 
 from .conftest import CONTENT, STYLES
 
@@ -63,3 +64,26 @@ def test_wrong_usage_is_exit_code_2(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["fast", PHOTO, WAVE])  # no --out
     assert stop.value.code == 2
+
+
+def test_a_picture_is_never_overwritten_by_its_result(tmp_path, capsys):
+    photo = tmp_path / "same.png"
+    Image.open(PHOTO).resize((64, 64)).save(photo)
+    before = photo.read_bytes()
+    for pictures in ([str(photo), WAVE], [PHOTO, WAVE, str(photo)]):
+        assert cli.main(["fast", *pictures, "-o", str(photo)]) == 2
+        assert "is one of the pictures" in capsys.readouterr().err
+    assert photo.read_bytes() == before
+
+
+@pytest.mark.parametrize(("losses", "code"), [({}, 130), ({"total": 1.0}, 0)])
+def test_ctrl_c_keeps_what_an_optimisation_got_to_and_no_preview(tmp_path, monkeypatch, capsys, losses, code):
+    @functools.wraps(fast.run)  # the command line reads its parameters
+    def interrupted(**given):
+        yield Step(Image.new("RGB", (64, 64)), 1, 2, losses)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fast, "run", interrupted)
+    assert cli.main(["fast", PHOTO, WAVE, "-o", str(tmp_path / "out.png")]) == code
+    assert (tmp_path / "out.png").exists() == (code == 0)
+    assert (capsys.readouterr().err == "stopped before there was a result\n") == (code != 0)

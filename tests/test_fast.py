@@ -168,3 +168,14 @@ def test_magenta_out_of_reach_says_so_and_offers_the_bundled_engine(photo, tmp_p
     monkeypatch.setitem(sys.modules, "tensorflow_hub", None)  # not installed
     with pytest.raises(Unreachable):
         fast.stylize(photo, WAVE, engine="magenta", hub_handle="elsewhere")
+
+
+def test_a_wide_photo_is_painted_without_a_preview_that_would_be_too_narrow():
+    wide = Image.open(CONTENT / "coffee.jpg").resize((768, 45))
+    (step,) = fast.run(wide, [STYLES / "auvers.jpg"], fast.Settings(strength=0.5))
+    assert step.image.size == (768, 45) and step.total == 1
+
+
+def test_a_preview_is_no_obstacle_to_the_result_alone():
+    painted = fast.stylize(CONTENT / "coffee.jpg", STYLES / "auvers.jpg", size=128, preview_size=64)
+    assert painted.size == (128, 85)

@@ -1,4 +1,5 @@
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -158,3 +159,40 @@ def test_a_png_carries_its_recipe_and_bad_places_are_refused(picture, tmp_path):
     for bad in (tmp_path / "a.xyz", tmp_path / "a", tmp_path / "none" / "a.png"):
         with pytest.raises(BadInput):
             images.save(picture, bad)
+
+
+def test_what_damage_makes_decoders_raise_is_said_in_a_sentence(picture):
+    # A rotation, and a resolution that is text.
+    entries = struct.pack("<HHII", 0x0112, 3, 1, 6) + struct.pack("<HHI4s", 0x011A, 2, 4, b"abc")
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
+    file = io.BytesIO()
+    picture.save(file, "jpeg", exif=exif)
+    with pytest.raises(BadInput, match="damaged"):
+        images.load(file.getvalue())
+    with pytest.raises(BadInput, match="damaged"):
+        images.load(Image.open(io.BytesIO(file.getvalue()[:-100])))
+
+
+def test_integers_of_which_nobody_knows_the_white_are_refused():
+    with pytest.raises(BadInput, match="uint8 or uint16, not int64"):
+        images.load(np.full((40, 40), 255))
+
+
+def test_a_file_that_can_only_be_read_and_a_folder_are_refused_before_any_work(tmp_path):
+    for place, words in ((tmp_path / "a.psd", "which format"), (tmp_path, "is a folder")):
+        with pytest.raises(BadInput, match=words):
+            images.check_output(place)
+
+
+def test_an_animated_webp_keeps_its_transparency(tmp_path):
+    frames = []
+    for x in (2, 10, 18):
+        frame = Image.new("P", (32, 32), 0)
+        frame.putpalette([0, 0, 0, 255, 0, 0])
+        frame.paste(1, (x, 8, x + 8, 24))
+        frame.info |= dict(transparency=0, duration=100)
+        frames.append(frame)
+    with Image.open(images.save(frames[0], tmp_path / "a.webp", frames)) as found:
+        for i in range(3):
+            found.seek(i)
+            assert (np.asarray(found.convert("RGBA"))[..., 3] > 0).sum() == 8 * 16

@@ -85,7 +85,7 @@ def _shown(path: str) -> Any:
         with Image.open(path) as image:
             shown = image.format in ("AVIF", "BMP", "GIF", "JPEG", "PNG", "WEBP")
         return gr.skip() if shown else file(images.load(path), ".png")
-    except (OSError, AtelierError):
+    except (OSError, Image.DecompressionBombError, AtelierError):
         return gr.skip()  # running the effect says what is wrong
 
 

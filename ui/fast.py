@@ -115,9 +115,11 @@ def _run(photo: str | None, *values: Any) -> Iterator[tuple]:
 
     waiting = "Loading Magenta's module, which is downloaded once …" if settings.engine == "magenta" else "Painting …"
     yield gr.skip(), waiting, gr.skip()
-    for step in steps(run):
-        if step.iteration < step.total:
-            yield (before, file(step.image)), "Painting …", gr.skip()
-        else:
+    try:
+        for step in steps(run):
+            # Stopped at the preview, it is what there is to download and to send.
             png = file(step.image, ".png", effect="fast", settings=dataclasses.asdict(settings))
-            yield (before, png), step.note, png
+            yield (before, png), step.note if step.iteration == step.total else waiting, png
+    except gr.Error:
+        yield gr.skip(), "Nothing was painted.", gr.skip()
+        raise

@@ -16,7 +16,7 @@ from PIL import Image
 
 from pipeline import effects
 from pipeline.fast import MAX_STYLES, Settings
-from ui import fast as tab
+from ui.fast import CONTROLS, _run
 
 from .conftest import CONTENT, ROOT, STYLES, shoot
 
@@ -251,16 +251,16 @@ def test_what_is_wrong_with_one_network_does_not_end_the_app():
 
 
 def test_stopped_at_the_preview_that_is_what_there_is_to_download():
-    options = [getattr(Settings(), name) for name in ("strength", *tab.CONTROLS)]
+    options = [getattr(Settings(), name) for name in ("strength", *CONTROLS)]
     others = [None] * (MAX_STYLES - 1)
-    run = tab._run(str(PHOTO), str(WAVE), *others, *[1.0] * MAX_STYLES, *options)
+    run = _run(str(PHOTO), str(WAVE), *others, *[1.0] * MAX_STYLES, *options)
     next(run)
     (_, painted), status, download = next(run)
     run.close()
     assert status == "Painting …" and painted == download
     with Image.open(download) as picture:
         assert max(picture.size) == Settings().preview_size
-    refused = tab._run(None, str(WAVE), *others, *[1.0] * MAX_STYLES, *options)
+    refused = _run(None, str(WAVE), *others, *[1.0] * MAX_STYLES, *options)
     next(refused)
     assert next(refused)[1] == "Nothing was painted."
     with pytest.raises(gr.Error, match="There is no photo"):

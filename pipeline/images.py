@@ -40,7 +40,7 @@ def load(source: ImageSource, *, alpha: bool = False) -> Image.Image:
 
     Args:
         source: a path, the bytes of a file, a PIL image, or an array of shape (H, W), (H, W, 1), (H, W, 3) or
-            (H, W, 4), of integers over their type's range or floats in [0, 1].
+            (H, W, 4), of uint8 or uint16 over its range, booleans, or floats in [0, 1].
         alpha: keep transparency (mode RGBA where there is some); otherwise it is composited on white.
 
     Returns:

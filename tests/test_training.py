@@ -171,14 +171,9 @@ def test_jax_trains_the_same(tiny):
         str(tiny.out / "jax"),
     ]
     command += ["--size", "32", "--batch", "4", "--width", "16", "--blocks", "1", "--rate", "3e-3"]
-    for steps, resumed in (("2", False), ("3", True)):
-        train = [sys.executable, "-m", "training", *command, "--steps", steps]
-        said = subprocess.run(
-            train, check=True, cwd=ROOT, timeout=300, env=os.environ | JAX, stdout=subprocess.PIPE, text=True
-        )
-        assert ("resumed at step 2" in said.stdout) == resumed
+    train = [sys.executable, "-m", "training", *command, "--steps", "3"]
+    subprocess.run(train, check=True, cwd=ROOT, timeout=300, env=os.environ | JAX)
     for name in ("style", "content"):
         found, wanted = losses(tiny.out / "jax", name), losses(tiny.out / "tensorflow", name)
-        assert len(found) == 3 and np.isfinite(found + wanted).all()
-        # TensorFlow's second line is the mean of two steps.
-        np.testing.assert_allclose([found[0], np.mean(found[1:])], wanted, rtol=0.02)
+        assert len(found) == 2 and np.isfinite(found + wanted).all()
+        np.testing.assert_allclose(found, wanted, rtol=0.02)

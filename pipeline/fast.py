@@ -139,9 +139,8 @@ def run(photo: ImageSource, styles: Sequence[ImageSource], settings: Settings | 
         recoloured = [(images.to_array(painting), share) for painting, share in paintings]
         paintings = [(images.to_image(colour.match_colours(p, wanted)), share) for p, share in recoloured]
     engine = {"bundled": _bundled, "magenta": _magenta}[settings.engine](content, paintings, settings)
-    longest, shortest = max(content.size), min(content.size)
-    least = images.MIN_SIDE * longest / shortest  # no preview where a narrow photo would be too narrow
-    sizes = [settings.preview_size] * (least <= settings.preview_size < longest) + [longest]
+    longest = max(content.size)
+    sizes = [settings.preview_size] * (_least_size(content) <= settings.preview_size < longest) + [longest]
     for iteration, size in enumerate(sizes, 1):
         pixels = images.to_array(images.fit(content, size))
         painted = engine(pixels)
@@ -175,6 +174,11 @@ def style_shares(count: int, style_weights: Sequence[float]) -> tuple[float, ...
     return tuple(s / sum(shares) for s in shares)
 
 
+def _least_size(photo: Image.Image) -> int:
+    """Return the longest side under which a narrow photo's short one would be too short to be seen."""
+    return images.MIN_SIDE * max(photo.size) // min(photo.size)
+
+
 def _bundled(content: Image.Image, paintings: list[tuple[Image.Image, float]], settings: Settings) -> Engine:
     network = _network(compute_dtype(settings.precision))
     codes = np.concatenate([network.code(images.fit(p, settings.style_size)) for p, _ in paintings])
@@ -182,8 +186,7 @@ def _bundled(content: Image.Image, paintings: list[tuple[Image.Image, float]], s
     if settings.strength < 1:
         # Training included pairs of a picture with itself: on the way from a photo's own code to the painting's lies
         # strength.
-        least = images.MIN_SIDE * max(content.size) // min(content.size)
-        own = network.code(images.fit(content, max(settings.style_size, least)))
+        own = network.code(images.fit(content, max(settings.style_size, _least_size(content))))
         code = own + np.float32(settings.strength) * (code - own)
 
     def transform(pixels: np.ndarray, code: np.ndarray) -> np.ndarray:

@@ -481,7 +481,7 @@ class _Job:
         """Return the regions at one size, (N, H, W), or None."""
         if self.regions is None:
             return None
-        return np.stack([np.clip(pyramid.resize(mask[..., None], shape)[..., 0], 0, 1) for mask in self.regions])
+        return np.clip(np.moveaxis(pyramid.resize(np.moveaxis(self.regions, 0, -1), shape), -1, 0), 0, 1)
 
     def start(self, shape: tuple[int, int]) -> np.ndarray:
         """Return the picture to start from at one size."""

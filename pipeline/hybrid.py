@@ -8,7 +8,7 @@ high-pass of the other; that is the solver ``classic``.
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ from .errors import BadInput
 from .hybrid_solvers import Iterates, Objective
 from .images import ImageSource
 from .settings import Settings as Base
-from .settings import resolved, setting
+from .settings import limits, resolved, setting
 from .step import Step, last
 
 TITLE = "Hybrid"
@@ -389,8 +389,7 @@ def _advice(scores: distance.Scores, settings: Settings) -> str:
         what, wanted = "the blur (sigma)", dict(sigma=settings.sigma * factor)
     else:
         what, wanted = "the flip distance", dict(flip_distance=settings.flip_distance * factor)
-    ranges = {f.name: (f.metadata["minimum"], f.metadata["maximum"]) for f in fields(Settings) if f.name in wanted}
-    wanted = {name: float(np.clip(value, *ranges[name])) for name, value in wanted.items()}
+    wanted = {name: float(np.clip(value, *limits(Settings, name))) for name, value in wanted.items()}
     if all(getattr(settings, name) == value for name, value in wanted.items()):
         change = f"{what} can't go further, so try other pictures"
     else:

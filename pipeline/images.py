@@ -7,6 +7,7 @@ Two forms are used inside: a ``PIL.Image`` (what effects yield) and a float32 ar
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -71,22 +72,26 @@ def frames(source: ImageSource, *, alpha: bool = False) -> tuple[int, Iterator[I
     image, name = _checked(source)
     count = 1
     if image.format in ANIMATED:
-        try:
+        with _decoding(name):
             count = image.n_frames
-        except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
-            raise BadInput(f"{name} is damaged or incomplete: save it again and retry.") from error
     return count, (_frame(image, i, name, alpha) for i in range(count))
 
 
 def _frame(image: Image.Image, i: int, name: str, alpha: bool) -> Image.Image:
-    try:
+    with _decoding(f"Frame {i + 1} of {name}"):
         image.seek(i)
         image.load()  # a WebP says how long a frame lasts once it is decoded
-    except Exception as error:
-        raise BadInput(f"Frame {i + 1} of {name} is damaged or incomplete: save it again and retry.") from error
     frame = _upright(image, name, alpha)
     frame.info["duration"] = round(image.info.get("duration") or DURATION)
     return frame
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
+        raise BadInput(f"{name} is damaged or incomplete: save it again and retry.") from error
 
 
 def _checked(source: ImageSource) -> tuple[Image.Image, str]:
@@ -97,11 +102,9 @@ def _checked(source: ImageSource) -> tuple[Image.Image, str]:
 
 
 def _upright(image: Image.Image, name: str, alpha: bool) -> Image.Image:
-    try:
+    with _decoding(name):
         image.load()
         image = _to_srgb(_eight_bit(ImageOps.exif_transpose(image)))
-    except Exception as error:
-        raise BadInput(f"{name} is damaged or incomplete: save it again and retry.") from error
     return image if image.mode != "RGBA" or alpha else on_paper(image)
 
 
@@ -128,10 +131,8 @@ def check_size(image: Image.Image, name: str) -> None:
 
 def _open(source: ImageSource, name: str) -> Image.Image:
     if isinstance(source, Image.Image):
-        try:
+        with _decoding(name):
             return source.copy()
-        except Exception as error:
-            raise BadInput(f"{name} is damaged or incomplete: save it again and retry.") from error
     if isinstance(source, np.ndarray):
         return _from_numpy(source)
     if not isinstance(source, str | PathLike | bytes):

@@ -75,6 +75,12 @@ def choices(cls: type[Settings], name: str) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) is Literal else ()
 
 
+def limits(cls: type[Settings], name: str) -> tuple[float | None, float | None]:
+    """Return the least and the greatest value that a number may have, None where there is none."""
+    metadata = next(f.metadata for f in fields(cls) if f.name == name)
+    return metadata["minimum"], metadata["maximum"]
+
+
 def defaults(cls: type[Settings]) -> dict[str, Any]:
     """Return every setting's default by name."""
     return {f.name: f.default for f in fields(cls) if f.default is not MISSING}

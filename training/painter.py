@@ -282,13 +282,13 @@ def exhibit(painter: Painter, data: landscapes.Landscapes, bank: Mapping[str, np
     return core.sheet(rows), core.sheet(doodles), measured
 
 
-def export(tensors: Any, data: landscapes.Landscapes, dtype: str, options: Options, run: core.Run) -> None:
+def export(tensors: Any, data: landscapes.Landscapes, dtype: str, run: core.Run) -> None:
     """Write weights, manifest entry, sheets and model card."""
     painter = Painter(tensors, dtype)
     shares = landscapes.shares(data.labels)
     bank = style_bank(painter.codes(data.photos), shares)
     everything, doodles, measured = exhibit(painter, data, bank)
-    everything.save(options.out / "held_out.jpg", quality=88)
+    everything.save(run.out / "held_out.jpg", quality=88)
     seen = shares.mean(0)
     rare = ", ".join(f"{spade.CLASSES[c]} {seen[c]:.1%}" for c in np.argsort(seen) if seen[c] < RARE)
     run.export("painter", core.arrays(tensors) | bank, CARD.format(rare=rare), measured, doodles)
@@ -313,4 +313,4 @@ def train(options: Options) -> None:
         if run.log(report, options.batch):
             run.checkpoint(state)
     run.checkpoint(state)
-    export(state["average"], data, dtype, options, run)
+    export(state["average"], data, dtype, run)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline import AtelierError, colour, gatys, images, regions, vgg
 from pipeline.gatys import PRESETS, Settings, StyleStep
-from pipeline.settings import defaults
+from pipeline.settings import defaults, limits
 
 from .common import (
     EXAMPLES,
@@ -65,7 +65,7 @@ COSTS += ("style_layers", "style_loss", "pooling", "canvas", "tile_size", "preci
 
 NEWS = 0.5  # seconds between two previews
 MORE = 100  # iterations of Continue
-MOST = next(f.metadata["maximum"] for f in dataclasses.fields(Settings) if f.name == "iterations")
+_, MOST = limits(Settings, "iterations")
 POINTS = 100  # of each curve
 FRAMES, FRAME_SIZE, FRAME_MS, LAST_MS = 40, 320, 120, 2000  # of the making-of
 EDITOR_SIZE = 512

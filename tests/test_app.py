@@ -102,6 +102,22 @@ def wait_for_status(page, words, elem="#fast-status"):
     )
 
 
+def settle(page):
+    """Wait some frames: Gradio draws what comes on screen, and a frame or two later sets all values there once more."""
+    page.evaluate(
+        """() => new Promise((done) => {
+            let frames = 10;
+            const next = () => (frames-- ? requestAnimationFrame(next) : done());
+            next();
+        })"""
+    )
+
+
+def unfold(page, elem):
+    page.locator(f"{elem} > button").first.click()
+    settle(page)
+
+
 def shown(page, elem="#fast-result"):
     return page.locator(f"{elem} img").last.get_attribute("src")
 
@@ -163,7 +179,7 @@ def test_a_picture_that_no_browser_shows_is_shown(open_page, tmp_path):
 def test_magenta_out_of_reach_is_said_on_the_page(open_page, monkeypatch):
     monkeypatch.setenv("ATELIER_HUB_HANDLE", "/no/such/module")
     page = open_page()
-    page.locator("#fast-advanced button").first.click()
+    unfold(page, "#fast-advanced")
     page.locator("#fast-engine").get_by_text("magenta", exact=True).click()
     page.locator("#fast-run").click()
     page.get_by_text("or choose the bundled engine").wait_for()

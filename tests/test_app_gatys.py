@@ -17,6 +17,7 @@ from pipeline.settings import defaults
 from ui.gatys import CONTROLS, FRAMES, LISTS, MORE, MOST, RESUMABLE, Session, Work, _continue, _hues, _run
 
 from .conftest import CONTENT, STYLES, shoot
+from .test_app import settle, unfold
 
 PHOTO, AUVERS, WAVE = CONTENT / "chelsea.jpg", STYLES / "auvers.jpg", STYLES / "great_wave.jpg"
 SMALL = dict(size=64, iterations=2, scales=1, init="content")
@@ -115,9 +116,8 @@ def visit(open_page):
         page.set_default_timeout(60_000)
         page.get_by_role("tab", name="Neural style").click()
         page.wait_for_selector("#gatys-result img")
-        # the page is at rest: a value typed before that can be lost
-        page.wait_for_function("() => /about/.test(document.querySelector('#gatys-expected').innerText)")
-        page.locator("#gatys-advanced > button").first.click()
+        settle(page)
+        unfold(page, "#gatys-advanced")
         page.locator("#gatys-init").get_by_text("content", exact=True).click()
         for name, value in (("size", 128), ("iterations", iterations)):
             field = page.locator(f"#gatys-{name} input[type=number]")
@@ -295,7 +295,6 @@ def test_phone_and_dark_mode(open_page, width, query):
             assert box["y"] + box["height"] <= 844
     shoot(page, f"gatys-{width}{'-dark' if query else ''}")
     for name in ("more", "advanced", "experts"):
-        page.locator(f"#gatys-{name} > button").first.click()
-        page.wait_for_timeout(500)
+        unfold(page, f"#gatys-{name}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     shoot(page, f"gatys-{width}{'-dark' if query else ''}-open")

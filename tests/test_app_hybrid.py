@@ -1,6 +1,7 @@
 """The hybrid tab and its endpoint, as their users meet them."""
 
 import json
+import threading
 
 import gradio as gr
 import numpy as np
@@ -9,11 +10,12 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image, ImageOps
 
+from pipeline import hybrid
 from pipeline.hybrid import Settings
 from ui import hybrid as tab
 
 from .conftest import CONTENT, shoot
-from .test_app import shown, wait_for_status
+from .test_app import settle, shown, unfold, wait_for_status
 
 NEAR, FAR = CONTENT / "chelsea.jpg", CONTENT / "astronaut.jpg"
 EYES = dict(near=((0.382, 0.375), (0.707, 0.455)), far=((0.381, 0.209), (0.482, 0.209)))
@@ -26,13 +28,10 @@ def open_tab(open_page):
         page = open_page(query, **options)
         page.get_by_role("tab", name="Hybrid").click()
         page.wait_for_selector(f"{RESULT} img")
+        settle(page)
         return page
 
     return visit
-
-
-def unfold(page, name):
-    page.locator(f"#hybrid-{name} > button").click()
 
 
 def choose(page, preset):
@@ -103,7 +102,7 @@ def test_two_clicks_on_each_picture_align_a_pair(open_tab, tmp_path):
     page.locator("#hybrid-near button[aria-label='Remove Image']").click()
     page.set_input_files("#hybrid-near input[type=file]", str(tmp_path / "turned.jpg"))
     old = wait_for_new(page, old)  # fit and cropped
-    unfold(page, "align")
+    unfold(page, "#hybrid-align")
     page.wait_for_function("() => document.querySelector('#hybrid-near-view img')?.naturalWidth === 451")
     overlay = shown(page, "#hybrid-overlay")
     for number in range(2):
@@ -148,7 +147,7 @@ def test_a_visitor_moves_the_flip_distance_swaps_and_downloads(open_tab, tmp_pat
     gif = saved(page, tmp_path / "walk.gif", "#hybrid-download-gif")
     assert gif.format == "GIF" and gif.n_frames > 10
 
-    unfold(page, "spectra")
+    unfold(page, "#hybrid-spectra")
     page.wait_for_function("() => document.querySelectorAll('#hybrid-spectra-view img').length === 3")
 
     page.locator("#hybrid-swap").click()
@@ -161,8 +160,8 @@ def test_a_visitor_moves_the_flip_distance_swaps_and_downloads(open_tab, tmp_pat
 def test_a_setting_that_fails_says_what_to_change(open_tab):
     page = open_tab()
     old = shown(page)
-    unfold(page, "advanced")
-    unfold(page, "expert")
+    unfold(page, "#hybrid-advanced")
+    unfold(page, "#hybrid-expert")
     slide(page, "sigma", "End", 1)
     wait_for_new(page, old)
     wait_for_status(page, "set the blur (sigma) to 32", "#hybrid-scores")
@@ -171,6 +170,32 @@ def test_a_setting_that_fails_says_what_to_change(open_tab):
     slide(page, "flip-distance", "ArrowLeft", 1)
     wait_for_status(page, "takes over", "#hybrid-scores")
     assert page.locator("#hybrid-sigma input[type=range]").input_value() == "0"
+
+
+def test_the_scores_are_those_of_the_newest_picture(open_tab, monkeypatch):
+    """Though it came while the scores of the one before were still on their way."""
+    page, score, hold, asked = open_tab(), hybrid.score, threading.Event(), []
+
+    def slow(*given):
+        asked.append(given[-1].flip_distance)
+        assert hold.wait(60)
+        return score(*given)
+
+    monkeypatch.setattr(hybrid, "score", slow)
+    first = shown(page)
+    slide(page, "flip-distance", "ArrowRight", 4)
+    second = wait_for_new(page, first)
+    while not asked:
+        page.wait_for_timeout(50)
+    slide(page, "flip-distance", "End", 1)
+    wait_for_new(page, second)
+    page.wait_for_timeout(300)
+    hold.set()
+    for _ in range(100):
+        page.wait_for_timeout(50)
+        if asked[-1] == 16:
+            break
+    assert asked[-1] == 16
 
 
 def test_the_articles_descent_streams_and_stop_keeps_the_last_picture(open_tab, tmp_path):
@@ -232,7 +257,7 @@ def test_phone_and_dark_mode(open_tab, width, query):
     ]
     if width < 500:
         assert tops == sorted(tops)
-        unfold(page, "align")
+        unfold(page, "#hybrid-align")
         boxes = [page.locator(f"#hybrid-{side}-view").bounding_box() for side in ("near", "far")]
         assert boxes[1]["y"] >= boxes[0]["y"] + boxes[0]["height"]  # one below the other, large enough to click
         assert page.evaluate("document.documentElement.scrollWidth") <= width

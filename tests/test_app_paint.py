@@ -14,7 +14,7 @@ from pipeline import paint
 from pipeline.spade import CLASSES, PALETTE
 
 from .conftest import CONTENT, ROOT, serving, shoot
-from .test_app import shown, wait_for_status
+from .test_app import shown, unfold, wait_for_status
 
 DOODLES = ROOT / "examples" / "doodles"
 LAKE = paint.read(DOODLES / "lake.png", 512)
@@ -225,7 +225,7 @@ def test_styles_to_click_to_draw_at_random_and_from_a_photo(open_tab):
     wait_for_status(page, ", style 7, ", "#paint-status")
     page.locator("#paint-surprise").click()
     wait_for_status(page, "random style ", "#paint-status")
-    page.locator("#paint-advanced button").first.click()
+    unfold(page, "#paint-advanced")
     seed = page.locator("#paint-style-seed input").input_value()
     wait_for_status(page, f"random style {seed}, ", "#paint-status")
     page.set_input_files("#paint-photo input[type=file]", str(CONTENT / "canyon.jpg"))

@@ -14,7 +14,7 @@ from pipeline.pixel import PRESETS, Settings
 from ui import pixel
 
 from .conftest import CONTENT, shoot
-from .test_app import shown, wait_for_status
+from .test_app import settle, shown, unfold, wait_for_status
 
 PHOTO = CONTENT / "coffee.jpg"
 NAMES = list(PRESETS)
@@ -130,6 +130,7 @@ def open_tab(open_page):
         page.set_default_timeout(60_000)
         page.get_by_role("tab", name="Pixel art").click()
         page.wait_for_selector("#pixel-result img")
+        settle(page)
         return page
 
     return visit
@@ -271,7 +272,7 @@ def test_phone_and_dark_mode(open_tab, width, query):
         result = page.locator("#pixel-result").bounding_box()
         assert result["y"] + result["height"] <= 800
     # Whoever turns the last control still sees the picture.
-    page.locator("#pixel-advanced button").first.click()
+    unfold(page, "#pixel-advanced")
     page.locator("#pixel-upscale").scroll_into_view_if_needed()
     result = page.locator("#pixel-result").bounding_box()
     assert 0 < result["y"] + result["height"] / 2 < 844 / 2

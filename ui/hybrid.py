@@ -148,7 +148,8 @@ def build() -> Port:
         **TURNS,
         **QUIET,
     )
-    see = dict(fn=_see, inputs=last, outputs=[strip, scores, spectra, zoom, download_zoom]) | TURNS | QUIET
+    see = dict(fn=_see, inputs=last, outputs=[strip, scores, spectra, zoom, download_zoom], trigger_mode="always_last")
+    see |= TURNS | QUIET
     running.success(**see)
     # Queued, as a change of state is only told there; nobody waits.
     again = dict(outputs=runs, trigger_mode="multiple", concurrency_limit=None) | QUIET

@@ -21,6 +21,7 @@ PARAMS = {"b": {"w": np.float32([[1, -2], [3, 0.5]])}, "a": np.float32([0.3, -0.
 
 # Most of what a few steps take is compilation.
 JAX = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+JAX["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
 
 
 def loss(params, x):
@@ -138,16 +139,31 @@ def test_the_stylizer_learns_and_exports_what_the_app_loads(tiny, monkeypatch):
     assert tensors["statistics.std"].std() > 0.01  # measured, not the ones it began with
 
 
-def test_a_resumed_training_goes_on_as_if_never_stopped(tiny, capsys):
-    whole = replace(tiny, steps=6, out=tiny.out / "whole")
+def test_a_training_whose_machine_was_taken_away_goes_on_as_if_never_stopped(tiny, monkeypatch, capsys):
+    monkeypatch.setattr(core, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(stylizer, "WARM_UP", 1)
+    whole, parts = (replace(tiny, steps=6, out=tiny.out / run) for run in ("whole", "parts"))
     stylizer.train(whole)
-    for steps in (3, 6):
-        stylizer.train(replace(whole, steps=steps, out=tiny.out / "parts"))
+
+    class Taken(BaseException):
+        pass
+
+    def save(run, state, save=core.Run.checkpoint):
+        save(run, state)
+        if run.step == 3:
+            raise Taken
+
+    with monkeypatch.context() as patch, pytest.raises(Taken):
+        patch.setattr(core.Run, "checkpoint", save)
+        stylizer.train(parts)
+    began = load_file(parts.out / "checkpoint.safetensors")
+    stylizer.train(replace(parts, batch=tiny.batch))
     assert "resumed at step 3" in capsys.readouterr().out
-    a, b = (load_file(tiny.out / run / "checkpoint.safetensors") for run in ("whole", "parts"))
-    assert a.keys() == b.keys()
-    for name in a.keys() - {"run.seconds"}:
-        np.testing.assert_allclose(a[name], b[name], atol=2e-3, err_msg=name)
+    a, b = (load_file(run.out / "checkpoint.safetensors") for run in (whole, parts))
+    assert a.keys() == b.keys() and a["adam/count"] == b["adam/count"] == 6
+    for name in a.keys() - {"run.seconds", "run.step", "adam/count"}:
+        error, way = (np.abs(x - a[name]).mean() for x in (b[name], began[name]))
+        assert error <= 0.05 * way, name
 
 
 def test_what_can_not_be_trained_is_said_in_a_sentence(tiny):

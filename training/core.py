@@ -23,6 +23,7 @@ from pipeline import precision, weights
 # Batches made ahead, each in its own thread, while the device computes.
 AHEAD = 4
 LOG_SECONDS = 10
+_RATE = " pictures/s "
 SAVE_SECONDS = 180
 
 
@@ -56,29 +57,21 @@ def compiled(step: Callable) -> Callable:
     return tf.function(step, autograph=False)
 
 
-def compute_dtype() -> str:
-    """Return what convolutions compute in: bfloat16 on accelerators and on the CPUs that have it."""
+def accelerator() -> str | None:
+    """Name what computes, where it is not the CPU."""
     if keras.backend.backend() == "jax":
         import jax
 
-        accelerated = jax.default_backend() != "cpu"
-    else:
-        import tensorflow as tf
-
-        accelerated = bool(tf.config.list_physical_devices("GPU"))
-    return "bfloat16" if accelerated else precision.compute_dtype()
-
-
-def device() -> str:
-    """Name the machine that computes."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.devices()[0].device_kind
+        return jax.devices()[0].device_kind if jax.default_backend() != "cpu" else None
     import tensorflow as tf
 
-    accelerators = tf.config.list_physical_devices("GPU")
-    return accelerators[0].name if accelerators else f"{os.cpu_count()} CPU cores"
+    found = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(found[0]).get("device_name", "GPU") if found else None
+
+
+def compute_dtype() -> str:
+    """Return what convolutions compute in: bfloat16 on accelerators and on the CPUs that have it."""
+    return "bfloat16" if accelerator() else precision.compute_dtype()
 
 
 class Adam:
@@ -164,7 +157,6 @@ class Run:
         self.step, self.seconds = 0, 0.0
         self._started = time.perf_counter()
         self._reports: list[dict[str, float]] | None = None
-        self._losses = "no step was taken"
 
     def resumed(self, state: Any) -> Any:
         """Return the state that the last checkpoint holds, or this one where there is none."""
@@ -206,13 +198,18 @@ class Run:
             f"# {name}\n",
             text.replace("\n\n", f"\n\n![What it makes of pictures that it has not seen]({name}.jpg)\n\n", 1),
             f"- **Data**: {self.options.data_licence}",
-            f"- **Training**: {self.step} steps in {self._elapsed / 60:.0f} minutes on {device()};",
+            f"- **Training**: {self.step} steps in {self._elapsed / 60:.0f} minutes on "
+            f"{accelerator() or f'{os.cpu_count()} CPU cores'};",
             "  " + ", ".join(f"{k} {v}" for k, v in facts.items() if v is not None) + ".",
-            f"- **Last losses**: {self._losses}.",
+            f"- **Last losses**: {self._last_losses()}.",
             f"- **Measured** on held-out data: {values}.",
             "- **Licence**: Apache-2.0. float16, exponential moving average of the weights.",
         ]
         (self.out / f"{name}.md").write_text("\n".join(lines) + "\n")
+
+    def _last_losses(self) -> str:
+        log = self.out / "log.txt"  # of an earlier call where this one took no step
+        return log.read_text().splitlines()[-1].partition(_RATE)[2] if log.exists() else "no step was taken"
 
     @property
     def _elapsed(self) -> float:
@@ -225,7 +222,10 @@ class Run:
         return min(1.0, self.step / last if last else self._elapsed / (60 * self.options.minutes))
 
     def batches(self, make: Callable[[np.random.Generator], Any]) -> Iterator[Any]:
-        """Yield batches until the time is over; batch n depends on seed and n alone, so a resumed run sees the same."""
+        """Yield batches until the time is over, one for each step that ``log`` is told of.
+
+        Batch n depends on seed and n alone, so a resumed run sees the same.
+        """
         lap = 60 * self.options.lap if self.options.lap else np.inf
         with ThreadPoolExecutor(AHEAD) as pool:
 
@@ -236,12 +236,11 @@ class Run:
             while self.progress < 1 and time.perf_counter() - self._started < lap:
                 ahead.append(submit(self.step + AHEAD))
                 yield ahead.pop(0).result()
-                self.step += 1
             for future in ahead:
                 future.cancel()
 
     def log(self, report: dict[str, Any], pictures: int) -> bool:
-        """Take note of a step's losses and of how many pictures it saw; print their means now and then.
+        """Count a step, and take note of its losses and of how many pictures it saw; print means now and then.
 
         Returns:
             Whether it is time to save.
@@ -257,12 +256,12 @@ class Run:
             seen = self._reports or [values]
             names = dict.fromkeys(name for r in seen for name in r)
             means = " ".join(f"{name}={np.mean([r[name] for r in seen if name in r]):.4g}" for name in names)
-            line = f"step {self.step} {self._elapsed:.0f}s {rate:.1f} pictures/s {means}"
-            self._losses = means
+            line = f"step {self.step} {self._elapsed:.0f}s {rate:.1f}{_RATE}{means}"
             print(line, flush=True)
             with (self.out / "log.txt").open("a") as file:
                 file.write(line + "\n")
             self._reports, self._said = [], now
+        self.step += 1  # before it is saved: a run that is ended there goes on with the next one
         if now - self._saved < SAVE_SECONDS:
             return False
         self._saved = now

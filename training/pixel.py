@@ -63,7 +63,7 @@ class Options(core.Options):
     minutes: float = 60
     """What the whole training may take."""
     size: int = 128
-    """Side of the crops of photos in pixels, a multiple of 16; crops of art have half of it."""
+    """Side of the crops of photos in pixels, a multiple of 16 from 64; crops of art have half of it."""
     batch: int = 8
     """Photos, and drawings, per step."""
     width: int = 24
@@ -100,8 +100,11 @@ class Options(core.Options):
 
 def train(options: Options) -> None:
     """Train, and leave weights, model card, sheet and report in the run's folder."""
-    if options.size % 16 or options.batch > 2 * POOL:
-        raise SystemExit(f"Give a --size that is a multiple of 16, and a --batch of at most {2 * POOL}.")
+    if options.size % 16 or options.size < 64 or options.batch > 2 * POOL or options.cycle_every < 1:
+        raise SystemExit(
+            f"Give a --size that is a multiple of 16 and at least 64, a --batch of at most {2 * POOL}, and "
+            "--cycle-every 1 or more."
+        )
     run = core.Run(options)
     photos = [data.pictures(options.data[0], round(side * options.size)) for side in PHOTO_SIDES]
     art = data.drawings(options.data[1], options.size // 2)
@@ -145,11 +148,15 @@ def untrained(options: Options, drawn: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "params": params,
         "mean": params["art"],
-        "adam": core.Adam.initial(params),
+        "adam": _initial(params),
         "judges": judges,
-        "judges_adam": core.Adam.initial(judges),
+        "judges_adam": _initial(judges),
         "pool": {kind: np.resize(pictures, (POOL, *pictures.shape[1:])) for kind, pictures in made.items()},
     }
+
+
+def _initial(networks: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: core.Adam.initial(params) for name, params in networks.items()}
 
 
 class Steps:
@@ -166,8 +173,8 @@ class Steps:
             loss = distance(unet.to_art(drawn["worn"], params["art"], self.dtype), drawn["art"])
             return self.options.pair_weight * loss, {"pair": loss}
 
-        (_, report), gradients = core.value_and_grad(objective)(state["params"])
-        return self._moved(state, gradients, rate), report
+        (_, report), gradients = core.value_and_grad(objective)({"art": state["params"]["art"]})
+        return self._learnt(state, gradients, rate), report
 
     def way(self, state: dict, drawn: dict, rate: Any) -> tuple[dict, dict]:
         """Learn from the way from photos to art alone, which takes less than half the time of the whole cycle."""
@@ -175,10 +182,9 @@ class Steps:
 
     def cycle(self, state: dict, drawn: dict, rate: Any, back: bool = True) -> tuple[dict, dict]:
         """Learn from everything: first the generators, then the discriminators."""
-        (_, (made, report)), gradients = core.value_and_grad(self.generators_loss)(
-            state["params"], state["judges"], drawn, back
-        )
-        state = self._moved(state, gradients, rate)
+        params = state["params"] if back else {"art": state["params"]["art"]}
+        (_, (made, report)), gradients = core.value_and_grad(self.generators_loss)(params, state["judges"], drawn)
+        state = self._learnt(state, gradients, rate)
         # Half of what the discriminators see is from earlier steps, so that they do not forget.
         slots, pool = drawn["slots"], dict(state["pool"])
         count = slots.shape[0]
@@ -186,18 +192,24 @@ class Steps:
         for kind, pictures in made.items():
             mixed[kind] = ops.concatenate([pictures[count:], ops.take(pool[kind], slots, axis=0)])
             pool[kind] = ops.scatter_update(pool[kind], slots[:, None], pictures[:count])
-        (_, found), gradients = core.value_and_grad(self.judges_loss)(state["judges"], mixed, drawn)
+        asked = {name: judge for name, judge in state["judges"].items() if JUDGES[name][0] in made}
+        (_, found), gradients = core.value_and_grad(self.judges_loss)(asked, mixed, drawn)
         rate = self.options.judge_pace * rate
-        judges, judges_adam = self.adam.update(gradients, state["judges_adam"], state["judges"], rate)
+        judges, judges_adam = self._moved(state["judges"], state["judges_adam"], gradients, rate)
         return state | {"judges": judges, "judges_adam": judges_adam, "pool": pool}, report | found
 
-    def _moved(self, state: dict, gradients: Any, rate: Any) -> dict:
-        params, adam = self.adam.update(gradients, state["adam"], state["params"], rate)
-        mean = core.average(state["mean"], params["art"], adam["count"], MOMENTUM)
+    def _learnt(self, state: dict, gradients: dict, rate: Any) -> dict:
+        params, adam = self._moved(state["params"], state["adam"], gradients, rate)
+        mean = core.average(state["mean"], params["art"], adam["art"]["count"], MOMENTUM)
         return state | {"params": params, "mean": mean, "adam": adam}
 
-    def generators_loss(self, params: Any, judges: Any, drawn: dict, back: bool) -> tuple[Any, tuple[dict, dict]]:
-        """Return the generators' loss; and what they made, and the parts of the loss."""
+    def _moved(self, params: dict, adam: dict, gradients: dict, rate: Any) -> tuple[dict, dict]:
+        """Move the networks that have gradients, each by an Adam of its own: some join later, or rest between."""
+        moved = {name: self.adam.update(g, adam[name], params[name], rate) for name, g in gradients.items()}
+        return params | {n: p for n, (p, _) in moved.items()}, adam | {n: a for n, (_, a) in moved.items()}
+
+    def generators_loss(self, params: dict, judges: Any, drawn: dict) -> tuple[Any, tuple[dict, dict]]:
+        """Return the loss of one generator or both; and what they made, and the parts of the loss."""
         o, n = self.options, self.options.batch
         both = unet.to_art(ops.concatenate([drawn["photo"], drawn["worn"]]), params["art"], self.dtype)
         art, cells = both[:n], halved(drawn["photo"])
@@ -209,7 +221,7 @@ class Steps:
             "changes": (o.flat_weight, changes(art)),
             "low": (o.low_weight, distance(halved(halved(art)), halved(halved(cells)))),
         }
-        if back:
+        if "photo" in params:
             both = ops.concatenate([drawn["art"], art + drawn["art_noise"]])
             both = unet.to_photo(both, params["photo"], self.dtype)
             made["photo"] = both[:n]
@@ -230,15 +242,14 @@ class Steps:
         scores = [patch.realness(seen, judges[name], self.dtype) for name in names]
         return sum(ops.mean(ops.square(score - 1)) for score in scores) / len(scores)
 
-    def judges_loss(self, judges: Any, made: dict, drawn: dict) -> tuple[Any, dict]:
-        """Return the discriminators' loss; and for each how often it is right."""
+    def judges_loss(self, judges: dict, made: dict, drawn: dict) -> tuple[Any, dict]:
+        """Return the loss of some discriminators; and for each how often it is right."""
         total, report, n = 0.0, {}, self.options.batch
-        for name, (kind, _) in JUDGES.items():
-            if kind not in made:
-                continue
+        for name, judge in judges.items():
+            kind, _ = JUDGES[name]
             real = patch.disguised(drawn[kind], drawn[f"{kind}_disguise"])
             fake = patch.disguised(made[kind], drawn[f"made_{kind}_disguise"])
-            scores = patch.realness(ops.concatenate([real, fake]), judges[name], self.dtype)
+            scores = patch.realness(ops.concatenate([real, fake]), judge, self.dtype)
             total = total + ops.mean(ops.square(scores[:n] - 1)) + ops.mean(ops.square(scores[n:]))
             right = ops.concatenate([scores[:n] > 0.5, scores[n:] < 0.5])
             report[f"right_{name}"] = ops.mean(ops.cast(right, "float32"))

@@ -19,7 +19,7 @@ CONTENT_TAP = "relu4_1"
 WARM_UP = 300  # steps
 # Shares of the styles that are recoloured, of those that are inverted as well, and of pairs with the photo as style.
 RECOLOURED, INVERTED, SAME = 0.5, 0.15, 0.08
-MEASURED_BATCHES = 32
+MEASURED, MEASURED_BATCHES = ("statistics.mean", "statistics.std"), 32  # not learnt
 SHEET = 6  # photos and paintings held back for the sheet
 
 CARD = """Arbitrary style transfer in one pass. Code: `pipeline/stylizer.py`; losses: `training/stylizer.py`.
@@ -65,9 +65,9 @@ def train(options: Options) -> None:
         raise SystemExit(f"Give more than {SHEET} photos and {SHEET} paintings: that many are held back for the sheet.")
     dtype = core.compute_dtype()
     tensors = stylizer.initialise(options.seed, options.width, options.blocks)
-    fixed = {name: tensors.pop(name) for name in ("statistics.mean", "statistics.std")}  # measured, not learnt
+    fixed = {name: tensors.pop(name) for name in MEASURED}
     adam = core.Adam(beta_2=0.99, clip=1.0)
-    state = run.resumed({"params": tensors, "mean": tensors, "adam": adam.initial(tensors)})
+    state = run.resumed({"params": tensors, "mean": tensors, "adam": adam.initial(tensors), "fixed": fixed})
 
     def batch(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         content = data.crops(photos, rng, options.batch, options.size)
@@ -99,20 +99,20 @@ def train(options: Options) -> None:
 
     # Networks are arguments, as what a compiled function closes over would be compiled in.
     @core.compiled
-    def step(state: Any, fixed: Any, vgg16: Any, content: Any, style: Any, rate: Any) -> tuple[Any, Any]:
+    def step(state: Any, vgg16: Any, content: Any, style: Any, rate: Any) -> tuple[Any, Any]:
         wanted = features(vgg16, style)
 
         def objective(params: Any) -> tuple[Any, Any]:
-            _, report = judged({**params, **fixed}, vgg16, content, wanted)
+            _, report = judged({**params, **state["fixed"]}, vgg16, content, wanted)
             return report["style"] + options.content_weight * report["content"], report
 
         (_, report), gradients = core.value_and_grad(objective)(state["params"])
         params, moments = adam.update(gradients, state["adam"], state["params"], rate)
         mean = core.average(state["mean"], params, moments["count"])
-        return {"params": params, "mean": mean, "adam": moments}, report
+        return {"params": params, "mean": mean, "adam": moments, "fixed": state["fixed"]}, report
 
     def export() -> None:
-        network = core.tensors(core.arrays(state["mean"]) | fixed)
+        network = state["mean"] | state["fixed"]
         content, style = held_out
         rows, reports = [[np.ones_like(content[0]), *content]], []
         for painting in style:
@@ -123,13 +123,14 @@ def train(options: Options) -> None:
         run.export("stylizer", core.arrays(network), CARD, measured, core.sheet(rows))
 
     vgg16 = core.tensors(dict(vgg.load()))
-    rng = np.random.default_rng(options.seed)
-    measured = np.concatenate([core.arrays(statistics(vgg16, batch(rng)[1])) for _ in range(MEASURED_BATCHES)])
-    fixed = {"statistics.mean": measured.mean(0), "statistics.std": measured.std(0) + 1e-3}
+    if not run.step:
+        rng = np.random.default_rng(options.seed)
+        seen = np.concatenate([core.arrays(statistics(vgg16, batch(rng)[1])) for _ in range(MEASURED_BATCHES)])
+        state["fixed"] = core.tensors(dict(zip(MEASURED, (seen.mean(0), seen.std(0) + 1e-3), strict=True)))
     for content, style in run.batches(batch):
         # A cosine to 2 % over the time there is.
         rate = options.rate * min(1, (run.step + 1) / WARM_UP) * (0.51 + 0.49 * np.cos(np.pi * run.progress))
-        state, report = step(state, fixed, vgg16, content, style, np.float32(rate))
+        state, report = step(state, vgg16, content, style, np.float32(rate))
         if run.log(report, options.batch):
             run.checkpoint(state)
     run.checkpoint(state)

@@ -7,18 +7,20 @@ Two forms are used inside: a ``PIL.Image`` (what effects yield) and a float32 ar
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 import numpy as np
-import pillow_heif
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from .errors import BadInput
 
-pillow_heif.register_heif_opener()
+with suppress(ImportError):  # a machine that trains need not have it
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
 
 MIN_SIDE = 32
 MAX_PIXELS = 40_000_000
@@ -52,7 +54,7 @@ def load(source: ImageSource, *, alpha: bool = False) -> Image.Image:
             anything is decoded).
     """
     image, name = _checked(source)
-    return _upright(image, name, alpha)
+    return upright(image, name, alpha=alpha)
 
 
 def frames(source: ImageSource, *, alpha: bool = False) -> tuple[int, Iterator[Image.Image]]:
@@ -81,7 +83,7 @@ def _frame(image: Image.Image, i: int, name: str, alpha: bool) -> Image.Image:
     with _decoding(f"Frame {i + 1} of {name}"):
         image.seek(i)
         image.load()  # a WebP says how long a frame lasts once it is decoded
-    frame = _upright(image, name, alpha)
+    frame = upright(image, name, alpha=alpha)
     frame.info["duration"] = round(image.info.get("duration") or DURATION)
     return frame
 
@@ -101,7 +103,12 @@ def _checked(source: ImageSource) -> tuple[Image.Image, str]:
     return image, name
 
 
-def _upright(image: Image.Image, name: str, alpha: bool) -> Image.Image:
+def upright(image: Image.Image, name: str, *, alpha: bool = False) -> Image.Image:
+    """Decode an opened picture of any size; otherwise as ``load``, which checks it first.
+
+    Raises:
+        BadInput: it is damaged; ``name`` says which.
+    """
     with _decoding(name):
         image.load()
         image = _to_srgb(_eight_bit(ImageOps.exif_transpose(image)))

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from pipeline import images, weights
 from pipeline import stylizer as network
-from pipeline import weights
 from training import core, data, stylizer
 
 from .conftest import CONTENT, ROOT, STYLES
@@ -88,14 +88,30 @@ def test_pictures_come_from_a_folder_or_a_zip_alike(tmp_path):
     np.testing.assert_array_equal(data.pictures(CONTENT, 16), found)
     with pytest.raises(SystemExit, match="no pictures"):
         data.pictures(ROOT / "tests", 16)
+    (tmp_path / "._broken.png").write_bytes(b"what Macs put beside a picture")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     for source, words in (
-        (tmp_path, "is no picture"),
+        (tmp_path, "/broken.png of .* is no picture"),
         (ROOT / "README.md", "can't be read"),
         (ROOT / "x", "can't be read"),
     ):
         with pytest.raises(SystemExit, match=words):
             data.pictures(source, 16)
+
+
+def test_pictures_are_learnt_from_as_the_app_reads_them(tmp_path, rng):
+    clear = np.full((40, 40, 4), (255, 0, 255, 0), np.uint8)
+    clear[:20, :, 3] = 255
+    Image.fromarray(clear).save(tmp_path / "1.png")
+    grey = np.uint16(np.linspace(0, 65535, 1600).reshape(40, 40))
+    Image.fromarray(grey).save(tmp_path / "2.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(np.uint8(rng.integers(0, 256, (40, 60, 3)))).save(tmp_path / "3.png", exif=turned)
+    found = data.drawings(tmp_path, 8)
+    assert found[2].shape == (60, 40, 3)
+    for picture, path in zip(found, sorted(tmp_path.glob("*")), strict=True):
+        np.testing.assert_array_equal(picture, np.asarray(images.load(path)))
 
 
 def losses(out, name):

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from pipeline import BadInput, images
+
 ENDINGS = (".webp", ".jpg", ".jpeg", ".png")
 
 
-def files(source: Path) -> list[bytes]:
+def files(source: Path) -> dict[str, bytes]:
     """Read the picture files of a folder or a zip, in the order of their names; or of an .npz of many in one array.
 
     The .npz has ``data``, all files one after another (uint8), and ``off``, where each begins, and the end.
@@ -22,18 +24,22 @@ def files(source: Path) -> list[bytes]:
         if source.suffix == ".npz":
             packed = np.load(source)
             data, ends = packed["data"].tobytes(), packed["off"]
-            return [data[a:b] for a, b in itertools.pairwise(ends)]
+            return {f"picture {i}": data[a:b] for i, (a, b) in enumerate(itertools.pairwise(ends))}
         if source.is_dir():
-            read = {str(path): path.read_bytes() for path in source.rglob("*") if path.suffix.lower() in ENDINGS}
+            read = {str(path): path.read_bytes() for path in source.rglob("*") if _is_picture(path)}
         else:
             with zipfile.ZipFile(source) as archive:
-                names = [name for name in archive.namelist() if name.lower().endswith(ENDINGS)]
-                read = {name: archive.read(name) for name in names}
+                read = {name: archive.read(name) for name in archive.namelist() if _is_picture(Path(name))}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise SystemExit(f"{source} can't be read ({error}): give a folder or a zip of pictures.") from None
     if not read:
         raise SystemExit(f"There are no pictures in {source}: give a folder or a zip of {', '.join(ENDINGS)}.")
-    return [read[name] for name in sorted(read)]
+    return {name: read[name] for name in sorted(read)}
+
+
+def _is_picture(path: Path) -> bool:
+    # Macs put files of other content beside those of a zip, with a dot before their names.
+    return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
 
 
 def pictures(source: Path, size: int) -> np.ndarray:
@@ -54,15 +60,16 @@ def drawings(source: Path, least: int) -> list[np.ndarray]:
 
 
 def _decoded(source: Path, become: Callable[[Image.Image], np.ndarray]) -> list[np.ndarray]:
-    def decode(one: bytes) -> np.ndarray:
-        with Image.open(io.BytesIO(one)) as image:
-            return become(image.convert("RGB"))
+    def decode(name: str, data: bytes) -> np.ndarray:
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                return become(images.upright(image, name))
+        except (OSError, Image.DecompressionBombError, BadInput) as error:
+            raise SystemExit(f"{name} of {source} is no picture, or damaged ({error}): take it out.") from None
 
-    try:
-        with ThreadPoolExecutor() as pool:
-            return list(pool.map(decode, files(source)))
-    except OSError as error:
-        raise SystemExit(f"A file in {source} is no picture ({error}): take it out.") from None
+    found = files(source)
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(decode, found, found.values()))
 
 
 def crops(pictures: Sequence[np.ndarray], rng: np.random.Generator, batch: int, size: int) -> np.ndarray:

@@ -7,7 +7,6 @@ both square, and ``index.json`` with ``classes`` (the painter's, in order) and t
 
 import io
 import json
-import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,33 +34,32 @@ class Landscapes:
 
 def read(source: Path, size: int) -> Landscapes:
     """Read a data set at a size."""
+
+    def pictures(folder: str, which: str, how: Image.Resampling) -> np.ndarray:
+        def decode(data: bytes) -> np.ndarray:
+            with Image.open(io.BytesIO(data)) as image:
+                return np.asarray(image.convert("RGB").resize((size, size), how))
+
+        files = [archive.read(f"{folder}/{name}.webp") for name in index[which]]
+        with ThreadPoolExecutor() as pool:
+            return np.stack(list(pool.map(decode, files)))
+
+    def photos(which: str) -> np.ndarray:
+        return pictures("p", which, Image.Resampling.LANCZOS)
+
+    def maps(which: str) -> np.ndarray:
+        return pictures("l", which, Image.Resampling.NEAREST)[..., 0] // 16
+
     try:
-        archive = zipfile.ZipFile(source)
-        index = json.loads(archive.read("index.json"))
-    except (OSError, zipfile.BadZipFile, KeyError):
-        raise SystemExit(f"{source} is no zip with an index.json: training/landscapes.py describes it.") from None
-    if tuple(index["classes"]) != spade.CLASSES:
-        raise SystemExit(f"The classes of {source} are not the painter's: make index.json list {spade.CLASSES}.")
-    held, doodles = index["eval"], index["doodles"]
-
-    def decode(data: bytes) -> np.ndarray:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS))
-
-    def decode_labels(data: bytes) -> np.ndarray:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.NEAREST))[..., 0] // 16
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-
-        def photos(names: list[str]) -> np.ndarray:
-            return np.stack(list(pool.map(decode, [archive.read(f"p/{name}.webp") for name in names])))
-
-        def maps(names: list[str]) -> np.ndarray:
-            return np.stack(list(pool.map(decode_labels, [archive.read(f"l/{name}.webp") for name in names])))
-
-        train = index["train"]
-        return Landscapes(photos(train), maps(train), photos(held), maps(held), maps(doodles))
+        with zipfile.ZipFile(source) as archive:
+            index = json.loads(archive.read("index.json"))
+            if tuple(index["classes"]) == spade.CLASSES:
+                return Landscapes(photos("train"), maps("train"), photos("eval"), maps("eval"), maps("doodles"))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise SystemExit(
+            f"{source} can't be read ({error}): training/landscapes.py describes it."
+        ) from None
+    raise SystemExit(f"The classes of {source} are not the painter's: make index.json list {spade.CLASSES}.")
 
 
 def shares(labels: np.ndarray) -> np.ndarray:
@@ -75,7 +73,7 @@ def odds(shares: np.ndarray, balance: float) -> np.ndarray:
 
     Args:
         shares: (N, 16).
-        balance: 0: all alike; 1: as if all classes were equally common.
+        balance: 0: all alike but for those with much of "other"; 1: as if all classes were equally common.
 
     Returns:
         (N,), of sum 1.

@@ -18,7 +18,7 @@ from pipeline.blur import blur, gaussian_kernel
 from pipeline.hybrid_solvers import Objective
 
 CONTENT = Path(__file__).parents[1] / "examples" / "content"
-ARTICLE = hybrid.resolved(hybrid.Settings(preset="as in the article"), hybrid.PRESETS)
+ARTICLE = hybrid.Settings(preset="as in the article")
 
 
 class ArticleModel:

@@ -1,5 +1,6 @@
 """The command line: one command per effect, its options generated from the effect's settings."""
 
+import argparse
 import dataclasses
 import json
 import os
@@ -30,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         modules = effects()
-        commands = {name: _arguments(name, module) for name, module in modules.items()}
+        argv = sys.argv[1:] if argv is None else argv
+        commands = {name: _arguments(name, module, _preset(argv)) for name, module in modules.items()}
         args = tyro.extras.subcommand_cli_from_dict(
             commands,
             prog="python -m pipeline",
@@ -64,8 +66,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _arguments(name: str, module: ModuleType) -> type:
+def _preset(argv: Sequence[str]) -> str | None:
+    """Look ahead: the values of a preset are the defaults of all other options."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", nargs="?")
+    return parser.parse_known_args(argv)[0].preset
+
+
+def _arguments(name: str, module: ModuleType, preset: str | None) -> type:
     """Build the dataclass that tyro parses into: pictures by position, then every setting, then ours."""
+    usual = module.Settings(preset=preset) if preset in module.Settings.presets else module.Settings()
     fields: list[tuple] = []
     for picture, count in images.parameters(module.run).items():
         if count == "optional":
@@ -78,7 +88,7 @@ def _arguments(name: str, module: ModuleType) -> type:
     fields.append(("out", Annotated[Path, out]))
     for f in dataclasses.fields(module.Settings):
         option: Any = Annotated[kind(module.Settings, f.name), tyro.conf.arg(help=f.metadata["info"])]
-        fields.append((f.name, option, f.default))
+        fields.append((f.name, option, getattr(usual, f.name)))
     fields.append(("json", Annotated[bool, tyro.conf.arg(help="Print one line of JSON about the result.")], False))
     cls = dataclasses.make_dataclass(name, fields, frozen=True, kw_only=True)
     cls.__doc__ = (module.__doc__ or "").partition("\n")[0]

@@ -8,7 +8,7 @@ paintings, regions, colours kept, bfloat16, and tiles for large pictures. ``PRES
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from PIL import Image
@@ -20,7 +20,7 @@ from .images import ImageSource
 from .objective import Objective, Scaling, Spec, StyleLoss, Weights
 from .precision import Precision, compute_dtype
 from .settings import Settings as Base
-from .settings import resolved, setting
+from .settings import setting
 from .step import Step, last
 
 TITLE = "Neural style"
@@ -72,8 +72,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 class Settings(Base):
     """What a user can choose; the defaults are those of page, command line and API alike."""
 
+    presets: ClassVar = PRESETS
     preset: Literal[tuple(PRESETS)] = setting(
-        next(iter(PRESETS)), "Result", "What the picture should be like; it fills in every setting left at its default."
+        next(iter(PRESETS)),
+        "Result",
+        "What the picture should be like: it fills in what you do not set yourself.",
     )
     strength: float = setting(
         0.5,
@@ -252,7 +255,7 @@ def estimate(width: int, height: int, settings: Settings | None = None) -> float
         height: of the photo.
         settings: defaults where None.
     """
-    settings = resolved(settings or Settings(), PRESETS)
+    settings = settings or Settings()
     width, height = _fitted(width, height, settings)
     return _seconds(_work(pyramid.shapes(height, width, settings.scales), settings), settings)
 
@@ -294,7 +297,7 @@ def run(
         WeightsError: bundled weights are missing or altered.
         Unreachable: VGG-19 can't be downloaded.
     """
-    settings = resolved(settings or Settings(), PRESETS)
+    settings = settings or Settings()
     started = time.perf_counter()
     job = _Job.of(photo, styles, settings, regions, initial)
     levels = pyramid.shapes(*job.photo.shape[:2], settings.scales)

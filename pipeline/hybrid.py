@@ -9,7 +9,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from PIL import Image
@@ -20,7 +20,7 @@ from .errors import BadInput
 from .hybrid_solvers import Iterates, Objective
 from .images import ImageSource
 from .settings import Settings as Base
-from .settings import limits, resolved, setting
+from .settings import limits, setting
 from .step import Step, last
 
 TITLE = "Hybrid"
@@ -61,10 +61,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 class Settings(Base):
     """What a user can choose; the defaults are those of page, command line and API alike."""
 
+    presets: ClassVar = PRESETS
     preset: Literal[tuple(PRESETS)] = setting(
         next(iter(PRESETS)),
         "Preset",
-        "Sets of values; settings that are not at their default are left alone.",
+        "Sets of values: it fills in what you do not set yourself.",
     )
     flip_distance: float = setting(
         6.0,
@@ -234,7 +235,7 @@ def run(near: ImageSource, far: ImageSource, settings: Settings | None = None) -
     Raises:
         BadInput: a picture can't be used, points do not align, or the weights leave no flip distance.
     """
-    settings = resolved(settings or Settings(), PRESETS)
+    settings = settings or Settings()
     started = time.perf_counter()
     objective, closed = _problem(aligned(near, far, settings), settings)
     iterates = _iterates(objective, closed, settings)
@@ -281,7 +282,7 @@ def aligned(near: ImageSource, far: ImageSource, settings: Settings | None = Non
     Raises:
         BadInput: a picture can't be used, or the points can't be aligned by.
     """
-    settings = resolved(settings or Settings(), PRESETS)
+    settings = settings or Settings()
     inputs = [(images.load(near), settings.near_points), (images.load(far), settings.far_points)]
     (first, targets), (second, matching) = reversed(inputs) if settings.swap else inputs
     matching, targets = align.points(matching, second.size), align.points(targets, first.size)
@@ -368,7 +369,7 @@ def score(
     Returns:
         The scores, and a sentence: what they say, and what to change where a test fails.
     """
-    settings = resolved(settings or Settings(), PRESETS)
+    settings = settings or Settings()
     pair = aligned(near, far, settings)
     scores = distance.score(result, pair.near, pair.far)
     return scores, _advice(scores, settings)
@@ -403,7 +404,7 @@ def spectra(
     result: Image.Image, near: ImageSource, far: ImageSource, settings: Settings | None = None
 ) -> list[Image.Image]:
     """Return the spectra of the near picture, the far one and the result, with the crossover as a circle."""
-    settings = resolved(settings or Settings(), PRESETS)
+    settings = settings or Settings()
     pair = aligned(near, far, settings)
     cutoff = crossover(settings, max(result.size))
     return [distance.spectrum(image, cutoff) for image in (pair.near, pair.far, result)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
 from math import ceil, isqrt
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from PIL import Image
@@ -19,7 +19,7 @@ from .errors import BadInput
 from .images import ImageSource
 from .precision import compute_dtype
 from .settings import Settings as Base
-from .settings import resolved, setting
+from .settings import setting
 from .step import Step, last
 
 TITLE = "Pixel art"
@@ -85,8 +85,9 @@ if NEURAL:
 class Settings(Base):
     """What a user can choose; the defaults are those of page, command line and API alike."""
 
+    presets: ClassVar = PRESETS
     preset: Literal[tuple(PRESETS)] = setting(
-        "Studio", "Look", "A machine or a manner to begin from: it fills in every setting left at its default (preset)."
+        "Studio", "Look", "A machine or a manner to begin from: it fills in what you do not set yourself (preset)."
     )
     width: int = setting(
         128, "Width", "Pixels of the result from left to right, at most.", minimum=8, maximum=512, step=4
@@ -190,7 +191,7 @@ def run(photo: ImageSource, settings: Settings | None = None) -> Iterator[Step]:
     Raises:
         BadInput: a picture or a palette can't be used, or settings exclude each other.
     """
-    settings = resolved(settings or Settings(), PRESETS)
+    settings = settings or Settings()
     started = time.perf_counter()
     fixed = _fixed_palette(settings)
     count, frames = images.frames(photo, alpha=True)

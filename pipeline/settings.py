@@ -6,9 +6,9 @@ The page builds its controls from the same fields (``ui/common.py``), the comman
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from .errors import BadInput
 
@@ -44,19 +44,33 @@ def setting(
 
 @dataclass(frozen=True)
 class Settings:
-    """Base of every effect's settings: checks each value against its declaration.
+    """Base of every effect's settings: checks each value, and fills in what a preset says and the caller did not.
+
+    Attributes:
+        presets: of an effect with a setting called ``preset``: values of settings by name, by preset.
 
     Raises:
         BadInput: a value is of the wrong type, out of range, or not one of the choices.
     """
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        """Take note of what is given: once a dataclass has filled in its defaults, that can't be told any more."""
+        self = super().__new__(cls)
+        names = [f.name for f in fields(cls)][: len(args)]
+        object.__setattr__(self, "_given", {*names, *given})
+        return self
+
     def __post_init__(self) -> None:
         """Check every field, and turn whole numbers into floats where a float is declared."""
+        given = self.__dict__.pop("_given")
         for f in fields(self):
             object.__setattr__(self, f.name, _checked(f, getattr(self, f.name), type(self)))
-
-
-S = TypeVar("S", bound=Settings)
+        chosen = self.presets[self.preset] if self.presets else {}
+        for f in fields(self):
+            if f.name in chosen.keys() - given:
+                object.__setattr__(self, f.name, _checked(f, chosen[f.name], type(self)))
 
 
 @cache
@@ -86,16 +100,10 @@ def defaults(cls: type[Settings]) -> dict[str, Any]:
     return {f.name: f.default for f in fields(cls) if f.default is not MISSING}
 
 
-def resolved(settings: S, presets: Mapping[str, Mapping[str, Any]]) -> S:
-    """Fill in what the preset ``settings.preset`` says, wherever a setting has its default.
-
-    Args:
-        settings: an effect's settings, with a choice called ``preset``.
-        presets: values of settings by name, by preset; the first preset is empty: the defaults.
-    """
-    usual = defaults(type(settings))
-    chosen = presets[settings.preset]
-    return replace(settings, **{k: v for k, v in chosen.items() if getattr(settings, k) == usual[k]})
+def from_form(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Make settings of values that are all there whoever calls: one at its default counts as not given."""
+    filled = cls(**values)
+    return cls(**{f.name: value for f in fields(cls) if (value := getattr(filled, f.name)) != f.default})
 
 
 def _checked(f: Field, value: Any, cls: type[Settings]) -> Any:

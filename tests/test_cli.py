@@ -60,6 +60,18 @@ def test_every_setting_of_every_effect_is_an_option_with_its_explanation(capsys)
             assert " ".join(field.metadata["info"].split()[:3]) in text
 
 
+def test_what_is_given_goes_before_a_preset_even_at_its_default(tmp_path, capsys):
+    out = tmp_path / "out.png"
+    argv = ["pixel", PHOTO, "-o", str(out), "--preset=Newspaper", "--no-stretch", "--width", "128"]
+    assert cli.main(argv) == 0
+    settings = json.loads(Image.open(out).text["atelier"])["settings"]
+    assert settings["preset"] == "Newspaper" and settings["palette"] == "1-bit" and settings["height"] == 256
+    assert settings["width"] == 128 and settings["stretch"] is False
+    with pytest.raises(SystemExit):
+        cli.main(["pixel", PHOTO, "-o", str(out), "--preset", "Papyrus"])
+    assert "Papyrus" in capsys.readouterr().err
+
+
 def test_wrong_usage_is_exit_code_2(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["fast", PHOTO, WAVE])  # no --out

@@ -8,7 +8,7 @@ from PIL import Image
 from benchmarks import heldout
 from pipeline import BadInput, gatys, images, losses, objective, regions, vgg
 from pipeline.gatys import PRESETS, Settings
-from pipeline.settings import resolved
+from pipeline.settings import defaults
 
 from .conftest import CONTENT, STYLES
 
@@ -157,7 +157,7 @@ def test_a_texture_is_made_at_any_size():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_runs(name):
-    settings = resolved(Settings(preset=name), PRESETS)
+    settings = Settings(preset=name)
     assert all(getattr(settings, key) == value for key, value in PRESETS[name].items())
     few = dict(iterations=2, coarse_iterations=1, scales=min(2, settings.scales))
     stream = gatys.run(PHOTO, [WAVE], dataclasses.replace(settings, preset="painterly", size=64, **few))
@@ -166,8 +166,10 @@ def test_every_preset_runs(name):
 
 
 def test_a_preset_leaves_what_the_user_chose():
-    settings = resolved(Settings(preset="as in the paper", iterations=7), PRESETS)
-    assert settings.iterations == 7 and settings.pooling == "average"
+    assert defaults(Settings)["init"] == "fast" != PRESETS["as in the paper"]["init"]
+    settings = Settings(preset="as in the paper", iterations=7, init="fast")
+    assert (settings.iterations, settings.init, settings.pooling) == (7, "fast", "average")
+    assert dataclasses.replace(settings, iterations=8) == Settings(preset="as in the paper", iterations=8, init="fast")
 
 
 def test_the_report_preset_tells_its_adjustments():

@@ -310,6 +310,9 @@ def test_presets_run(photo, name):
 def test_settings_that_are_not_left_alone_win_over_the_preset(photo):
     made = pixel.pixelate(photo, preset="Game Boy", width=32, palette="pico-8", upscale=1)
     assert made.size == (32, 144) and np.array_equal(palettes.of(made), palettes.fixed("pico-8"))
+    plain = pixel.pixelate(photo, preset="NES", dither="none")  # which is the default
+    assert np.array_equal(plain, pixel.pixelate(photo, **(pixel.PRESETS["NES"] | dict(dither="none"))))
+    assert not np.array_equal(plain, pixel.pixelate(photo, preset="NES"))
 
 
 def test_a_photo_is_one_step(photo):

@@ -56,9 +56,7 @@ def read(source: Path, size: int) -> Landscapes:
             if tuple(index["classes"]) == spade.CLASSES:
                 return Landscapes(photos("train"), maps("train"), photos("eval"), maps("eval"), maps("doodles"))
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise SystemExit(
-            f"{source} can't be read ({error}): training/landscapes.py describes it."
-        ) from None
+        raise SystemExit(f"{source} can't be read ({error}): training/landscapes.py describes it.") from None
     raise SystemExit(f"The classes of {source} are not the painter's: make index.json list {spade.CLASSES}.")
 
 

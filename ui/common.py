@@ -17,7 +17,7 @@ import gradio as gr
 from PIL import Image
 
 from pipeline import AtelierError, BadInput, Step, images
-from pipeline.settings import Settings, choices, defaults
+from pipeline.settings import Settings, choices, defaults, from_form
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -276,14 +276,17 @@ def endpoint(name: str, module: ModuleType) -> None:
                     raise BadInput(f"There is no {picture}: hand one over.")
                 if count == "several":
                     given[picture] = given[picture] or []
-            return module.run(**given, settings=module.Settings(**chosen))
+            return module.run(**given, settings=settings)
 
         given = dict(zip(pictures, values, strict=False))
         chosen = dict(zip(names, values[len(pictures) :], strict=True))
+        with told():
+            settings = from_form(module.Settings, chosen)
         for step in steps(run):
             report = dict(iteration=step.iteration, total=step.total, losses=dict(step.losses))
             ending = ".gif" if step.frames else ".png"
-            image = file(step.image, ending, frames=step.frames, effect=name, settings=chosen)
+            recipe = dataclasses.asdict(settings)
+            image = file(step.image, ending, frames=step.frames, effect=name, settings=recipe)
             yield image, report | dict(seconds=step.seconds, note=step.note)
 
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 import tyro
 
 from . import effects, images
-from .errors import AtelierError, BadInput
+from .errors import AtelierError
 from .settings import kind
 from .step import Step
 
@@ -25,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments behind ``python -m pipeline``; default: those of this process.
 
     Returns:
-        The exit code: 0; 2 after one line about what was wrong with the input; 130 where Ctrl-C came before there was
-        a result.
+        The exit code: 0; 2 after a line ``error: …`` about what was wrong with the input; 130 where Ctrl-C came before
+        there was a result.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
@@ -42,14 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         name = type(args).__name__
         module = modules[name]
-        images.check_output(args.out)
         pictures = {p: getattr(args, p) for p in images.parameters(module.run)}
-        for given in pictures.values():
-            for path in given if isinstance(given, tuple) else [given]:
-                if path and path.exists() and args.out.exists() and args.out.samefile(path):
-                    raise BadInput(f"{args.out} is one of the pictures: write to another file.")
         settings = module.Settings(**{f.name: getattr(args, f.name) for f in dataclasses.fields(module.Settings)})
-        step = _last(module.run(**pictures, settings=settings))
+        files = [path for given in pictures.values() if given for path in images.listed(given)]
+        files += [getattr(settings, f.name) for f in dataclasses.fields(settings) if f.metadata["local"]]
+        images.check_output(args.out, files)
+        with redirect_stdout(sys.stderr):  # Keras tells there of what it downloads
+            step = _last(module.run(**pictures, settings=settings))
         images.save(step.image, args.out, step.frames, effect=name, settings=dataclasses.asdict(settings))
     except AtelierError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -117,7 +117,7 @@ def run(photo: ImageSource, styles: Sequence[ImageSource], settings: Settings | 
 
     Args:
         photo: the picture to repaint.
-        styles: one to four paintings, mixed by ``settings.style_weights``.
+        styles: one to four paintings, mixed by ``settings.style_weights``; one alone needs no list.
         settings: defaults where None.
 
     Yields:
@@ -130,6 +130,7 @@ def run(photo: ImageSource, styles: Sequence[ImageSource], settings: Settings | 
     """
     settings = settings or Settings()
     started = time.perf_counter()
+    styles = images.listed(styles)
     shares = style_shares(len(styles), settings.style_weights)
     content = images.fit(images.load(photo), settings.size)
     # The order matters for Magenta, which applies one style after another; a share of 0 costs nothing.

@@ -281,7 +281,8 @@ def run(
 
     Args:
         photo: the picture to repaint; without content weight only its shape matters.
-        styles: one to four paintings, mixed by ``settings.style_weights``; none where the style weight is 0.
+        styles: one to four paintings, mixed by ``settings.style_weights``; one alone needs no list, and where the
+            style weight is 0 there is none.
         settings: defaults where None.
         regions: a label map, one colour for each painting (see ``regions.read``), each of which then paints only
             its region; pixels without a colour stay the photo's.
@@ -299,7 +300,7 @@ def run(
     """
     settings = settings or Settings()
     started = time.perf_counter()
-    job = _Job.of(photo, styles, settings, regions, initial)
+    job = _Job.of(photo, images.listed(styles), settings, regions, initial)
     levels = pyramid.shapes(*job.photo.shape[:2], settings.scales)
     work = _work(levels, settings)
     total = len(work)

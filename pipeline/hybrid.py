@@ -305,8 +305,7 @@ def aligned(near: ImageSource, far: ImageSource, settings: Settings | None = Non
     if min(right - left, bottom - top) < images.MIN_SIDE:
         raise BadInput("Aligned like this the pictures share almost nothing: choose other points, or nudge less.")
     # A crop is enlarged to the size of the whole: the distances of the scores start where a picture fills the view.
-    scale = min(1, settings.size / longest)
-    shape = tuple(max(1, round(side * scale)) for side in first.size)
+    shape = images.fitted(first.size, settings.size)
     to_frame = align.resize((left, top, right, bottom), shape)
     base = first.resize(shape, Image.Resampling.LANCZOS, box=(left, top, right, bottom))
     marks = targets @ to_frame[:, :2].T + to_frame[:, 2]

@@ -6,6 +6,7 @@ Two forms are used inside: a ``PIL.Image`` (what effects yield) and a float32 ar
 
 import io
 import json
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from os import PathLike
@@ -25,11 +26,18 @@ with suppress(ImportError):  # a machine that trains need not have it
 MIN_SIDE = 32
 MAX_PIXELS = 40_000_000
 
+# What can be written; some other formats of Pillow's take few modes, or shrink the picture.
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".apng")
 # Formats of which every frame counts; a second picture in a JPEG or HEIC is a preview or a burst.
 ANIMATED = ("GIF", "WEBP", "PNG")
 DURATION = 100  # milliseconds, where a frame says nothing or 0: what browsers take
 
 ImageSource = str | PathLike | bytes | Image.Image | np.ndarray
+
+
+def listed(sources: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:
+    """Return pictures as a list, also where one alone was handed over."""
+    return [sources] if isinstance(sources, ImageSource) else list(sources)
 
 
 def parameters(run: Callable) -> dict[str, Literal["one", "several", "optional"]]:
@@ -92,6 +100,8 @@ def _frame(image: Image.Image, i: int, name: str, alpha: bool) -> Image.Image:
 def _decoding(name: str) -> Iterator[None]:
     try:
         yield
+    except BadInput:
+        raise
     except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
         raise BadInput(f"{name} is damaged or incomplete: save it again and retry.") from error
 
@@ -148,6 +158,8 @@ def _open(source: ImageSource, name: str) -> Image.Image:
         return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
     except FileNotFoundError:
         raise BadInput(f"There is no file {source}: check the path.") from None
+    except (PermissionError, IsADirectoryError) as error:
+        raise BadInput(f"{source} can't be opened ({error.strerror}): choose another file.") from None
     except Image.DecompressionBombError:
         raise BadInput(f"{name} is far over {MAX_PIXELS / 1e6:.0f} megapixels: make it smaller first.") from None
     except (OSError, ValueError, SyntaxError) as error:
@@ -177,17 +189,13 @@ def _from_numpy(array: np.ndarray) -> Image.Image:
 
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Return mode L, LA, RGB, RGBA or CMYK, at 8 bits a channel."""
-    if image.mode in (
-        "I",
-        "I;16",
-        "I;16B",
-        "I;16L",
-        "I;16N",
-    ):  # 16-bit greyscale: PNG, TIFF, medical pictures
-        return Image.fromarray((np.asarray(image, np.float64) / 65535 * 255).clip(0, 255).round().astype(np.uint8))
+    if image.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):  # 16-bit greyscale: PNG, TIFF, medical pictures
+        values = np.asarray(image, np.float64)
+        if image.mode == "I" and not (values.min() >= 0 and 255 < values.max() <= 65535):
+            raise BadInput("This picture has 32-bit numbers: save it with 8 or 16 bits a channel.")
+        return to_image(values / 65535)
     if image.mode == "F":
-        values = np.asarray(image)
-        return to_image(values / max(1.0, float(values.max())))
+        return _from_numpy(np.asarray(image))
     if image.mode in ("1", "La", "LA", "P", "PA", "RGBa") or "transparency" in image.info:
         return image.convert("RGBA")
     if image.mode in ("L", "RGB", "RGBA", "CMYK"):
@@ -226,35 +234,66 @@ def fit(image: Image.Image, size: int) -> Image.Image:
     Raises:
         BadInput: the picture is so narrow that its short side would fall under half of ``MIN_SIDE``.
     """
-    longest = max(image.size)
-    if longest <= size:
+    if max(image.size) <= size:
         return image
-    width, height = (round(side * size / longest) for side in image.size)
-    if min(width, height) < MIN_SIDE / 2:
-        raise BadInput(f"A picture of {image.width}x{image.height} is too narrow at {size} pixels: crop it first.")
-    return image.resize((width, height), Image.Resampling.LANCZOS)
+    return image.resize(fitted(image.size, size), Image.Resampling.LANCZOS)
 
 
-def check_output(path: str | PathLike) -> None:
-    """Refuse a file name that can't be written, before any work is done.
+def fitted(shape: tuple[int, int], size: int) -> tuple[int, int]:
+    """Return width and height shrunk so that the longer one is at most ``size``.
 
     Raises:
-        BadInput: the folder does not exist, it is a folder itself, or the ending names no format that can be written.
+        BadInput: as for ``fit``.
+    """
+    scale = min(1, size / max(shape))
+    width, height = (round(side * scale) for side in shape)
+    if min(width, height) < MIN_SIDE / 2:
+        raise BadInput(f"A picture of {shape[0]}x{shape[1]} is too narrow at {size} pixels: crop it first.")
+    return width, height
+
+
+def check_output(path: str | PathLike, inputs: Sequence[str | PathLike] = ()) -> None:
+    """Refuse a file that can't be written, or that is one of those read, before any work is done.
+
+    Args:
+        path: where the result is to go.
+        inputs: the files that are read.
+
+    Raises:
+        BadInput: it is one of the inputs or a folder, its folder does not exist or takes no file, or its ending is not
+            one of ``ENDINGS``.
     """
     path = Path(path)
-    if path.is_dir():
-        raise BadInput(f"{path} is a folder: add the name of a file.")
-    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-        raise BadInput(f"{path} does not say which format to write: end it in .png, .jpg or .webp.")
-    if not path.parent.is_dir():
-        raise BadInput(f"There is no folder {path.parent}: make it first.")
+    try:
+        if path.is_dir():
+            raise BadInput(f"{path} is a folder: add the name of a file.")
+        _check_ending(path)
+        if not path.parent.is_dir():
+            raise BadInput(f"There is no folder {path.parent}: make it first.")
+        with path.open("ab") if path.exists() else tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    for given in inputs:
+        with suppress(OSError):  # whoever reads it says what is wrong
+            if path.samefile(given):
+                raise BadInput(f"{path} is one of the files to read: write to another.")
+
+
+def _check_ending(path: Path) -> None:
+    if path.suffix.lower() not in ENDINGS:
+        raise BadInput(f"{path} does not say which format to write: end it in one of {', '.join(ENDINGS)}.")
+
+
+def _unwritable(path: Path, error: Exception) -> BadInput:
+    return BadInput(f"{path} can't be written ({getattr(error, 'strerror', None) or error}): choose another place.")
 
 
 def save(image: Image.Image, path: str | PathLike, frames: Sequence[Image.Image] = (), **recipe: Any) -> Path:
     """Write a picture, or an animation; a PNG carries how it was made.
 
     Args:
-        image: what to write; an indexed one (mode P) keeps its colours exactly, except in a JPEG.
+        image: what to write; an indexed one (mode P) keeps its colours exactly, except in a JPEG, AVIF or HEIC.
         path: where; its ending is the format.
         frames: all pictures of an animation, each with ``info["duration"]`` in milliseconds; written where the format
             can hold them.
@@ -264,10 +303,10 @@ def save(image: Image.Image, path: str | PathLike, frames: Sequence[Image.Image]
         The path.
 
     Raises:
-        BadInput: the file can't be written, or its ending names no format.
+        BadInput: the file can't be written, or its ending is not one of ``ENDINGS``.
     """
-    check_output(path)
     path = Path(path)
+    _check_ending(path)
     options: dict[str, Any] = {}
     ending = path.suffix.lower()
     if ending in (".png", ".apng"):
@@ -290,9 +329,7 @@ def save(image: Image.Image, path: str | PathLike, frames: Sequence[Image.Image]
     try:
         image.save(path, **options)
     except (OSError, ValueError, KeyError) as error:
-        raise BadInput(
-            f"{path} can't be written ({getattr(error, 'strerror', None) or error}): choose another place."
-        ) from error
+        raise _unwritable(path, error) from error
     return path
 
 

@@ -84,7 +84,7 @@ def wasserstein_loss(s: Statistics, target: Statistics, root: Any) -> Any:
     """Return the squared Wasserstein-2 distance of two normal distributions over the target's E[|x|²], (N,).
 
     |m - m'|² + tr(C + C' - 2 (C'^½ C C'^½)^½): Dowson & Landau 1982, equation 4; as a style loss Vacher et al. 2020
-    (arXiv 2011.12657).
+    (arXiv 2006.03698).
 
     Args:
         s: moments of the picture.

@@ -230,6 +230,8 @@ def warm_up() -> None:
 
 def _fixed_palette(settings: Settings) -> np.ndarray | None:
     """Return the palette that does not depend on the photo, or None."""
+    if (settings.palette_file or settings.own_colours) and settings.palette != "own":
+        raise BadInput("Colours of your own count only with the palette 'own': choose that too.")
     if settings.palette == "auto":
         return None
     if settings.palette == "greys":

@@ -109,7 +109,7 @@ def features(
         Tensors (N, H', W', C) in ``dtype``, after the ReLU, by tap.
 
     Raises:
-        BadInput: a tap is unknown, or the picture too small for the deepest one.
+        BadInput: a tap is unknown.
     """
     from keras import ops
 

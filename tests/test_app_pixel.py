@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from pipeline import images, palettes
 from pipeline.pixel import PRESETS, Settings
+from pipeline.settings import defaults
 from ui import pixel
 
 from .conftest import CONTENT, shoot
@@ -80,12 +81,19 @@ def test_a_look_sets_every_control_but_the_colours_that_were_typed():
     chosen = dict(zip(pixel.CONTROLS, values, strict=True))
     assert chosen.pop("own_colours") != ""
     assert Settings(**chosen) == Settings(**PRESETS["Game Boy"])
-    assert set(pixel.CONTROLS) == set(Settings.__dataclass_fields__) - {"preset", "palette_file"}
+    assert set(pixel.CONTROLS) == set(defaults(Settings)) - {"preset", "palette_file"}
 
 
 def values(**changed):
     settings = Settings(**changed)
     return [getattr(settings, name) for name in pixel.CONTROLS]
+
+
+def test_colours_that_were_typed_stay_while_another_palette_is_looked_at():
+    typed = [*values(palette="own", own_colours="fff 000")]
+    typed[pixel.CONTROLS.index("palette")] = "nes"
+    ((note, _, shown),) = pixel._run(str(PHOTO), typed)
+    assert "colours, in" in note and shown
 
 
 def test_replacing_a_colour_of_the_photo_keeps_all_others():

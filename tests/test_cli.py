@@ -78,14 +78,27 @@ def test_wrong_usage_is_exit_code_2(capsys):
     assert stop.value.code == 2
 
 
-def test_a_picture_is_never_overwritten_by_its_result(tmp_path, capsys):
+def test_what_is_read_is_never_overwritten_by_its_result(tmp_path, capsys):
     photo = tmp_path / "same.png"
     Image.open(PHOTO).resize((64, 64)).save(photo)
     before = photo.read_bytes()
-    for pictures in ([str(photo), WAVE], [PHOTO, WAVE, str(photo)]):
-        assert cli.main(["fast", *pictures, "-o", str(photo)]) == 2
-        assert "is one of the pictures" in capsys.readouterr().err
+    palette = ["pixel", PHOTO, "--palette", "own", "--palette-file", str(photo)]
+    for argv in (["fast", str(photo), WAVE], ["fast", PHOTO, WAVE, str(photo)], palette):
+        assert cli.main([*argv, "-o", str(photo)]) == 2
+        assert "is one of the files to read" in capsys.readouterr().err
     assert photo.read_bytes() == before
+
+
+def test_what_an_effect_prints_is_kept_apart_from_the_report(tmp_path, monkeypatch, capsys):
+    @functools.wraps(fast.run)
+    def chatty(**given):
+        print("Downloading data from far away")
+        yield Step(Image.new("RGB", (64, 64)), 1, 1)
+
+    monkeypatch.setattr(fast, "run", chatty)
+    assert cli.main(["fast", PHOTO, WAVE, "-o", str(tmp_path / "out.png"), "--json"]) == 0
+    found = capsys.readouterr()
+    assert json.loads(found.out)["width"] == 64 and "Downloading" in found.err
 
 
 @pytest.mark.parametrize(("losses", "code"), [({}, 130), ({"total": 1.0}, 0)])

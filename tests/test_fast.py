@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import BadInput, Unreachable, fast, images
+from pipeline import BadInput, Unreachable, fast, gatys, images, last
 
 from .conftest import CONTENT, ROOT, STYLES
 
@@ -174,6 +174,15 @@ def test_a_wide_photo_is_painted_without_a_preview_that_would_be_too_narrow():
     wide = Image.open(CONTENT / "coffee.jpg").resize((768, 45))
     (step,) = fast.run(wide, [STYLES / "auvers.jpg"], fast.Settings(strength=0.5))
     assert step.image.size == (768, 45) and step.total == 1
+
+
+@pytest.mark.parametrize("run", [fast.run, gatys.run])
+def test_one_painting_needs_no_list(run):
+    options = dict(size=64) if run is fast.run else dict(size=64, init="content", scales=1, iterations=1)
+    settings = sys.modules[run.__module__].Settings(**options)
+    path = STYLES / "great_wave.jpg"
+    images_of = [last(run(CONTENT / "chelsea.jpg", one, settings)).image for one in ([path], path, images.load(path))]
+    assert all(np.array_equal(images_of[0], image) for image in images_of)
 
 
 def test_a_preview_is_no_obstacle_to_the_result_alone():

@@ -471,6 +471,11 @@ def test_spectra_and_overlay_show_every_picture():
     assert changed.mean() < 0.1
 
 
+def test_a_picture_too_narrow_for_its_size_is_refused():
+    with pytest.raises(BadInput, match="too narrow at 64 pixels"):
+        hybrid.aligned(Image.new("RGB", (400, 40)), Image.new("RGB", (400, 40)), Settings(size=64))
+
+
 # The effect as a whole
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pipeline import BadInput, images
+from pipeline import BadInput, images, palettes
 
 
 def encoded(image, format, **options):
@@ -178,10 +178,48 @@ def test_integers_of_which_nobody_knows_the_white_are_refused():
         images.load(np.full((40, 40), 255))
 
 
-def test_a_file_that_can_only_be_read_and_a_folder_are_refused_before_any_work(tmp_path):
-    for place, words in ((tmp_path / "a.psd", "which format"), (tmp_path, "is a folder")):
+@pytest.mark.parametrize("numbers", [np.int32([0, 255]), np.int32([-1, 70_000]), np.float32([0, 255])])
+def test_nor_are_pictures_of_such_numbers_guessed(numbers):
+    image = Image.fromarray(np.resize(numbers, (40, 40)))
+    with pytest.raises(BadInput, match="8 or 16 bits" if image.mode == "I" else "divide by 255"):
+        images.load(encoded(image, "TIFF"))
+
+
+def test_a_float_picture_in_range_is_read_and_one_with_holes_refused():
+    values = np.linspace(0, 1, 1600, dtype=np.float32).reshape(40, 40)
+    read = images.to_array(images.load(encoded(Image.fromarray(values / 2), "TIFF")))
+    np.testing.assert_allclose(read[..., 0], values / 2, atol=0.51 / 255)
+    values[3, 3] = np.nan
+    with pytest.raises(BadInput, match="NaN"):
+        images.load(encoded(Image.fromarray(values), "TIFF"))
+
+
+def test_what_can_not_be_written_is_refused_before_any_work(tmp_path):
+    for place, words in (
+        (tmp_path / "a.psd", "which format"),
+        (tmp_path / "a.ico", "which format"),  # Pillow would shrink it
+        (tmp_path, "is a folder"),
+        (tmp_path / ("a" * 300 + ".png"), "can't be written"),
+        ("/proc/a.png", "can't be written"),
+    ):
         with pytest.raises(BadInput, match=words):
             images.check_output(place)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", images.ENDINGS)
+def test_every_ending_takes_every_picture_that_an_effect_makes(tmp_path, picture, ending):
+    images.check_output(tmp_path / f"a{ending}")
+    clear = palettes.indexed(np.zeros((40, 40), int), np.uint8([[255, 0, 0]]), np.eye(40) > 0)
+    for made in (picture, picture.quantize(8), clear, picture.convert("RGBA")):
+        with Image.open(images.save(made, tmp_path / f"a{ending}")) as found:
+            assert found.size == made.size
+    images.check_output(tmp_path / f"a{ending}")  # again
+
+
+def test_a_file_that_may_not_be_opened_is_not_called_damaged(tmp_path):
+    with pytest.raises(BadInput, match="can't be opened .*directory"):
+        images.load(tmp_path)
 
 
 def test_an_animated_webp_keeps_its_transparency(tmp_path):

@@ -315,6 +315,12 @@ def test_settings_that_are_not_left_alone_win_over_the_preset(photo):
     assert not np.array_equal(plain, pixel.pixelate(photo, preset="NES"))
 
 
+@pytest.mark.parametrize("own", [dict(own_colours="fff"), dict(palette_file="none.gpl", preset="Game Boy")])
+def test_a_palette_of_ones_own_is_not_passed_over(photo, own):
+    with pytest.raises(BadInput, match="only with the palette 'own'"):
+        pixel.pixelate(photo, **own)
+
+
 def test_a_photo_is_one_step(photo):
     (step,) = pixel.run(photo)
     assert (step.iteration, step.total, step.frames) == (1, 1, ())

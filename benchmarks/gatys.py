@@ -19,7 +19,7 @@ from pipeline import fast, gatys, images, last, objective, optimisers, precision
 from pipeline.gatys import Settings
 from pipeline.objective import Objective, Spec, Weights
 
-from . import content, heldout, style
+from . import content, heldout, seconds, style
 
 SHEET = Path(__file__).resolve().parent.parent / "build" / "gatys.png"
 SIZE = 512
@@ -78,17 +78,6 @@ def _plain(judge: Objective, photo: np.ndarray, beta1: float) -> tuple[float, fl
         x, adam = adam.step(x, value.losses["total"], value.gradient)
         x = np.clip(x, 0, 1)
     return time.perf_counter() - started, judge(x).losses["total"]
-
-
-def seconds(function: Callable[[], object], repeats: int = 5) -> float:
-    """Shortest wall-clock time of a call, after one to warm up."""
-    function()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - started)
-    return min(times)
 
 
 def step_cost() -> None:

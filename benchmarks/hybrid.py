@@ -2,22 +2,19 @@
 
 import os
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
-import scipy.fft
-import scipy.ndimage
 import tensorflow as tf
 from PIL import Image
 
 from pipeline import hybrid, hybrid_solvers, images, last
-from pipeline.blur import blur, gaussian_kernel
+from pipeline.blur import gaussian_kernel
 from pipeline.hybrid_solvers import Objective
 
-CONTENT = Path(__file__).parents[1] / "examples" / "content"
+from . import content, seconds
+
 ARTICLE = hybrid.Settings(preset="as in the article")
 
 
@@ -50,23 +47,12 @@ class ArticleModel:
 
 def pair(side: int) -> list[Image.Image]:
     """Both pictures, as squares of this side."""
-    near, far = (images.load(CONTENT / f"{name}.jpg") for name in ("astronaut", "coffee"))
-    both = hybrid.aligned(near, far)
+    both = hybrid.aligned(content("astronaut"), content("coffee"))
     return [p.resize((side, side), Image.Resampling.LANCZOS) for p in (both.near, both.far)]
 
 
 def planes(side: int) -> list[np.ndarray]:
     return [np.ascontiguousarray(images.to_array(p).transpose(2, 0, 1)) for p in pair(side)]
-
-
-def seconds(function: Callable[[], object], repeats: int = 7) -> float:
-    """Shortest wall-clock time of a call: other processes only ever make one longer."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def article(side: int) -> tuple[float, float]:
@@ -99,7 +85,7 @@ METHODS = (("fista", "fourier"), ("fista", "grey"), ("adam", "grey"), ("descent"
 
 
 def main() -> None:
-    """Print the three tables."""
+    """Print both tables."""
     print("Seconds to the loss of the article's 200 steps (sigma 3, weights 0.1 and 1):\n")
     print("| side | | iterations | seconds | times faster |\n|--:|--|--:|--:|--:|")
     for side in planes_at:
@@ -121,55 +107,6 @@ def main() -> None:
         picture = seconds(lambda: list(hybrid.run(near, far, settings)), 3)  # noqa: B023
         scores = seconds(lambda: hybrid.score(image, near, far, settings), 3)  # noqa: B023
         print(f"| {side} | {picture:.2f} | {scores:.2f} |")
-
-    print("\nMilliseconds for one blur of 512x512x3 in float32:\n")
-    print("| taps | banded products | scipy.ndimage | scipy.fft | TensorFlow depthwise |\n|--:|--:|--:|--:|--:|")
-    x = planes_at[512][0]
-    for sigma, size in ((3, 15), (5.2, 0), (8, 0), (16, 0)):
-        kernel = gaussian_kernel(sigma, size)
-        methods = [f(x, kernel) for f in (_banded, _ndimage, _fft, _depthwise)]
-        expected = methods[0]()
-        for method in methods[1:]:
-            np.testing.assert_allclose(method(), expected, atol=1e-5)
-        print(f"| {len(kernel)} | " + " | ".join(f"{1000 * seconds(m):.1f}" for m in methods) + " |")
-
-
-def _banded(x: np.ndarray, kernel: np.ndarray) -> Callable[[], np.ndarray]:
-    return lambda: blur(x, kernel, "black")
-
-
-def _ndimage(x: np.ndarray, kernel: np.ndarray) -> Callable[[], np.ndarray]:
-    def run() -> np.ndarray:
-        rows = scipy.ndimage.correlate1d(x, kernel, 1, mode="constant")
-        return scipy.ndimage.correlate1d(rows, kernel, 2, mode="constant")
-
-    return run
-
-
-def _fft(x: np.ndarray, kernel: np.ndarray) -> Callable[[], np.ndarray]:
-    radius, side = len(kernel) // 2, x.shape[1]
-    length = scipy.fft.next_fast_len(side + 2 * radius, real=True)
-    transfer = scipy.fft.rfft2(np.outer(kernel, kernel), (length, length))
-
-    def run() -> np.ndarray:
-        spectrum = scipy.fft.rfft2(x, (length, length), workers=-1) * transfer
-        return scipy.fft.irfft2(spectrum, (length, length), workers=-1)[
-            :, radius : radius + side, radius : radius + side
-        ]
-
-    return run
-
-
-def _depthwise(x: np.ndarray, kernel: np.ndarray) -> Callable[[], np.ndarray]:
-    taps = tf.constant(np.tile(kernel[:, None, None, None], (1, 1, 3, 1)))
-    image = tf.constant(x.transpose(1, 2, 0)[None])
-
-    @tf.function
-    def run() -> tf.Tensor:
-        rows = tf.nn.depthwise_conv2d(image, taps, [1, 1, 1, 1], "SAME")
-        return tf.nn.depthwise_conv2d(rows, tf.transpose(taps, (1, 0, 2, 3)), [1, 1, 1, 1], "SAME")
-
-    return lambda: run()[0].numpy().transpose(2, 0, 1)
 
 
 if __name__ == "__main__":

@@ -102,6 +102,14 @@ def wait_for_status(page, words, elem="#fast-status"):
     )
 
 
+def wait_until(page, what):
+    for _ in range(600):
+        if what():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("it did not come to that within a minute")
+
+
 def settle(page):
     """Wait some frames: Gradio draws what comes on screen, and a frame or two later sets all values there once more."""
     page.evaluate(

@@ -196,7 +196,7 @@ def change_of(picture):
 
 def test_a_visitor_paints_regions_and_erases_them(visit, tmp_path):
     page = visit()
-    page.locator("#gatys-more > button").first.click()
+    unfold(page, "#gatys-more")
     page.set_input_files("#gatys-painting-2 input[type=file]", str(WAVE))
 
     def drag():
@@ -229,7 +229,7 @@ def test_a_visitor_paints_regions_and_erases_them(visit, tmp_path):
 
 def test_a_visitor_paints_regions_by_touch(visit, tmp_path):
     page = visit(has_touch=True)
-    page.locator("#gatys-more > button").first.click()
+    unfold(page, "#gatys-more")
     stroke = stroke_on(page)
     touch = page.context.new_cdp_session(page)
     for kind, points in (("Start", stroke[:1]), *(("Move", [point]) for point in stroke), ("End", [])):
@@ -246,7 +246,7 @@ def test_a_visitor_brings_a_label_map(visit, tmp_path):
     labels.paste(regions.COLOURS["red"], (0, 0, 130, 150))
     labels.save(tmp_path / "labels.png")
     page = visit()
-    page.locator("#gatys-more > button").first.click()
+    unfold(page, "#gatys-more")
     page.set_input_files("#gatys-label-map input[type=file]", str(tmp_path / "labels.png"))
     page.wait_for_selector("#gatys-label-map img")
     page.locator("#gatys-run").click()
@@ -269,7 +269,7 @@ def test_a_result_to_wish_for_sets_the_controls(visit):
     page.locator("#gatys-preset input").click()
     page.get_by_role("option", name="as in the VGG-16 report").click()
     page.wait_for_function("() => document.querySelector('#gatys-iterations input').value == 60")
-    page.locator("#gatys-experts > button").first.click()
+    unfold(page, "#gatys-experts")
     assert page.locator("#gatys-scaling input:checked").get_attribute("value") == "adaptive"
     page.locator("#gatys-iterations input[type=number]").fill("4")
     page.locator("#gatys-iterations input[type=number]").press("Tab")

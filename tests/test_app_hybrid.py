@@ -15,7 +15,7 @@ from pipeline.hybrid import Settings
 from ui import hybrid as tab
 
 from .conftest import CONTENT, shoot
-from .test_app import settle, shown, unfold, wait_for_status
+from .test_app import settle, shown, unfold, wait_for_status, wait_until
 
 NEAR, FAR = CONTENT / "chelsea.jpg", CONTENT / "astronaut.jpg"
 EYES = dict(near=((0.382, 0.375), (0.707, 0.455)), far=((0.381, 0.209), (0.482, 0.209)))
@@ -185,17 +185,12 @@ def test_the_scores_are_those_of_the_newest_picture(open_tab, monkeypatch):
     first = shown(page)
     slide(page, "flip-distance", "ArrowRight", 4)
     second = wait_for_new(page, first)
-    while not asked:
-        page.wait_for_timeout(50)
+    wait_until(page, lambda: asked)
     slide(page, "flip-distance", "End", 1)
     wait_for_new(page, second)
     page.wait_for_timeout(300)
     hold.set()
-    for _ in range(100):
-        page.wait_for_timeout(50)
-        if asked[-1] == 16:
-            break
-    assert asked[-1] == 16
+    wait_until(page, lambda: asked[-1] == 16)
 
 
 def test_the_articles_descent_streams_and_stop_keeps_the_last_picture(open_tab, tmp_path):

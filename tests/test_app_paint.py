@@ -14,7 +14,7 @@ from pipeline import paint
 from pipeline.spade import CLASSES, PALETTE
 
 from .conftest import CONTENT, ROOT, serving, shoot
-from .test_app import shown, unfold, wait_for_status
+from .test_app import shown, unfold, wait_for_status, wait_until
 
 DOODLES = ROOT / "examples" / "doodles"
 LAKE = paint.read(DOODLES / "lake.png", 512)
@@ -266,12 +266,7 @@ def test_two_strokes_in_a_row_end_with_the_picture_of_both(open_tab, tmp_path):
     page.wait_for_timeout(200)
     wait_for_status(page, "256x256 in ", "#paint-status")
     wanted = np.asarray(paint.paint(paint.draw(painted), size=256))
-    for _ in range(50):
-        page.wait_for_timeout(100)
-        if np.array_equal(fetched(page, "#paint-result"), wanted):
-            break
-    else:
-        raise AssertionError("the picture shows one stroke only")
+    wait_until(page, lambda: np.array_equal(fetched(page, "#paint-result"), wanted))
 
 
 def test_what_is_no_map_is_told(client):

@@ -1,8 +1,7 @@
 """Gaussian blur of float32 planes as products with a banded matrix.
 
 A separable blur is one Toeplitz matrix per axis. Cut into blocks of rows, its band is one small dense matrix that
-BLAS multiplies several times faster than a correlation loop or an FFT runs, at the kernel widths used here
-(``python -m benchmarks.hybrid`` measures it).
+BLAS multiplies several times faster than a correlation loop or an FFT runs, at the kernel widths used here.
 
 A sum of products is also exact in the dark. An FFT in float32 rounds by 4e-7 of the brightest light, as much as the
 darkest there is: powers of it became NaN; with that clipped, FISTA from grey missed the article's loss (astronaut and

@@ -121,7 +121,7 @@ def upright(image: Image.Image, name: str, *, alpha: bool = False) -> Image.Imag
     """
     with _decoding(name):
         image.load()
-        image = _to_srgb(_eight_bit(ImageOps.exif_transpose(image)))
+        image = _to_srgb(_eight_bit(ImageOps.exif_transpose(image), image.format))
     return image if image.mode != "RGBA" or alpha else on_paper(image)
 
 
@@ -187,11 +187,11 @@ def _from_numpy(array: np.ndarray) -> Image.Image:
     return to_image(array)
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def _eight_bit(image: Image.Image, kind: str | None) -> Image.Image:
     """Return mode L, LA, RGB, RGBA or CMYK, at 8 bits a channel."""
     if image.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):  # 16-bit greyscale: PNG, TIFF, medical pictures
         values = np.asarray(image, np.float64)
-        if image.mode == "I" and not (values.min() >= 0 and 255 < values.max() <= 65535):
+        if image.mode == "I" and kind != "PPM" and not (values.min() >= 0 and 255 < values.max() <= 65535):
             raise BadInput("This picture has 32-bit numbers: save it with 8 or 16 bits a channel.")
         return to_image(values / 65535)
     if image.mode == "F":

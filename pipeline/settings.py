@@ -46,6 +46,8 @@ def setting(
 class Settings:
     """Base of every effect's settings: checks each value, and fills in what a preset says and the caller did not.
 
+    ``dataclasses.replace`` hands over every value, so a preset given there fills in nothing: make new settings instead.
+
     Attributes:
         presets: of an effect with a setting called ``preset``: values of settings by name, by preset.
 

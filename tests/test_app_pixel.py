@@ -91,9 +91,11 @@ def values(**changed):
 
 def test_colours_that_were_typed_stay_while_another_palette_is_looked_at():
     typed = [*values(palette="own", own_colours="fff 000")]
-    typed[pixel.CONTROLS.index("palette")] = "nes"
+    typed[pixel.CONTROLS.index("palette")] = "auto"
     ((note, _, shown),) = pixel._run(str(PHOTO), typed)
-    assert "colours, in" in note and shown
+    assert "16 colours, in" in note and shown
+    code = re.findall(r'data-code="(\w+)"', shown["swatches"]["value"])[0]
+    assert pixel._replaced(code, "00ff00", str(PHOTO), typed)[2] == f"{code}=00ff00"
 
 
 def test_replacing_a_colour_of_the_photo_keeps_all_others():

@@ -76,6 +76,8 @@ def test_sixteen_bit_greyscale_keeps_its_tones():
         image = Image.fromarray(ramp if mode == "I;16" else ramp.astype(np.int32))
         read = np.asarray(images.load(image))[..., 0]
         np.testing.assert_allclose(read, ramp / 257, atol=0.51)
+    dark = b"P5 40 40 65535\n" + bytes([0, 250]) * 1600  # which Pillow opens with 32 bits
+    assert np.unique(images.load(dark)) == 1
 
 
 def test_an_embedded_profile_is_converted_to_srgb():

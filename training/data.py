@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from pipeline import BadInput, images
+from pipeline import images
 
 ENDINGS = (".webp", ".jpg", ".jpeg", ".png")
 
@@ -64,7 +64,7 @@ def _decoded(source: Path, become: Callable[[Image.Image], np.ndarray]) -> list[
         try:
             with Image.open(io.BytesIO(data)) as image:
                 return become(images.upright(image, name))
-        except (OSError, Image.DecompressionBombError, BadInput) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise SystemExit(f"{name} of {source} is no picture, or damaged ({error}): take it out.") from None
 
     found = files(source)

@@ -238,6 +238,13 @@ def _native(photo: str | None, settings: Settings) -> Iterator[pixel.Step]:
         yield from pixel.run(source, dataclasses.replace(settings, upscale=1, grid=False))
 
 
+def _settings(values: Sequence[Any]) -> Settings:
+    given = dict(zip(CONTROLS, values, strict=True))
+    if given["palette"] != "own":
+        given["own_colours"] = ""  # kept on the page, out of sight
+    return Settings(**given)
+
+
 def _run(photo: str | None, values: Sequence[Any]) -> Iterator[tuple[str, bool, dict]]:
     """Yield a message, whether more will come, and what the page shows, as from ``_shown``.
 
@@ -245,10 +252,7 @@ def _run(photo: str | None, values: Sequence[Any]) -> Iterator[tuple[str, bool, 
     """
     told_at = time.perf_counter()
     try:
-        given = dict(zip(CONTROLS, values, strict=True))
-        if given["palette"] != "own":
-            given["own_colours"] = ""  # kept on the page, out of sight
-        settings = Settings(**given)
+        settings = _settings(values)
         for step in _native(photo, settings):
             if step.iteration == step.total:
                 shown = _shown(step.frames or [step.image], settings)
@@ -308,7 +312,7 @@ def _replaced(old: str, new: str, photo: str | None, values: Sequence[Any]) -> t
 
     Colours of the photo would be found anew at the next change: from now on they are the user's own.
     """
-    settings = Settings(**dict(zip(CONTROLS, values, strict=True)))
+    settings = _settings(values)
     swaps = f"{settings.swaps} {old}={new}".strip()
     if settings.palette != "auto":
         return gr.skip(), gr.skip(), swaps

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from pipeline import hybrid
 from pipeline.hybrid import Settings
+from pipeline.settings import defaults
 from ui import hybrid as tab
 
 from .conftest import CONTENT, shoot
@@ -44,7 +45,6 @@ def slide(page, name, key, times):
     slider.focus()
     for _ in range(times):
         slider.press(key)
-    slider.dispatch_event("pointerup")
 
 
 def wait_for_new(page, old, elem=RESULT):
@@ -219,7 +219,7 @@ def test_what_the_visitor_must_do_is_said_on_the_page(open_tab, tmp_path):
     page.locator("#hybrid-far button[aria-label='Remove Image']").click()
     page.wait_for_selector("#hybrid-far input[type=file]", state="attached")
     page.locator("#hybrid-run").click()
-    page.get_by_text("There is no far picture").wait_for()
+    page.get_by_text("There is no far picture").first.wait_for()
     page.wait_for_timeout(1000)
     assert shown(page) == first  # nothing that was made is lost
     fake = tmp_path / "fake.jpg"
@@ -271,3 +271,32 @@ def test_a_run_that_was_overtaken_during_its_last_step_says_nothing(monkeypatch)
     pictures = [str(CONTENT / f"{name}.jpg") for name in ("astronaut", "chelsea")]
     *_, end = tab._run(newest, *pictures, (), (), *values)
     assert end == (gr.skip(),) * 4
+
+
+def test_what_was_shown_on_the_way_stays_where_the_next_run_is_refused(monkeypatch):
+    monkeypatch.setattr(tab, "PAUSE", 0)
+    newest, pictures = {}, [str(CONTENT / f"{name}.jpg") for name in ("astronaut", "chelsea")]
+
+    def begin(**options):
+        settings = Settings(size=64, **options)
+        return tab._run(newest, *pictures, (), (), *(getattr(settings, name) for name in tab.CONTROLS))
+
+    first = begin(preset="as in the article")
+    shown, *_ = next(first)
+    refused = begin(m_precise=5)
+    png, status, download, _ = next(refused)
+    assert "near weight must be below" in status and png == download
+    difference = np.asarray(Image.open(png), float) - np.asarray(Image.open(shown))
+    assert np.abs(difference).mean() < 5  # of JPEG
+    assert json.loads(Image.open(png).text["atelier"])["settings"]["solver"] == "descent"
+    with pytest.raises(gr.Error, match="near weight"):
+        next(refused)
+    assert [*first][-1] == (gr.skip(),) * 4
+
+
+def test_points_that_can_not_align_are_shown_with_the_reason():
+    line = (0.2, 0.2, 0.5, 0.5, 0.8, 0.8)
+    near, far, overlay, hint = tab._aligning(
+        str(NEAR), str(FAR), line, line, *(defaults(Settings)[n] for n in tab.ALIGN)
+    )
+    assert near and far and overlay is None and hint.startswith("⚠ ")

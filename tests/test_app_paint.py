@@ -257,6 +257,18 @@ def test_a_landscape_is_painted_and_then_stylised(open_tab, tmp_path):
     assert page.locator("#paint-send input").input_value() == "Send to …"
 
 
+def test_a_canvas_that_became_lower_is_filled_by_keyboard(open_tab):
+    page = open_tab()
+    page.locator("#paint-canvas canvas").focus()
+    for _ in range(4):
+        page.keyboard.press("Shift+ArrowDown")
+    page.get_by_label("Shape of the canvas").select_option(label="Wide")
+    page.locator("#paint-canvas").get_by_text("Fill", exact=True).click()
+    page.locator("#paint-canvas canvas").focus()
+    page.keyboard.press("Space")
+    wait_until(page, lambda: canvas(page)[-1, 256] == CLASSES.index("sky"))
+
+
 def test_two_strokes_in_a_row_end_with_the_picture_of_both(open_tab, tmp_path):
     page = open_tab()
     brush(page, "tree")

@@ -225,6 +225,16 @@ def test_a_visitor_replaces_a_colour_and_downloads(open_tab, tmp_path):
     assert swatches(page) == before
 
 
+def test_a_number_is_typed_digit_by_digit(open_tab):
+    page = open_tab()
+    unfold(page, "#pixel-advanced")
+    width = page.locator("#pixel-width input[type=number]")
+    width.select_text()
+    width.press_sequentially("512", delay=40)  # at first a 5, which is too small
+    wait_for_status(page, "256x128 pixels", "#pixel-status")
+    assert page.locator(".toast-body").count() == 0
+
+
 def test_a_visitor_brings_a_palette(open_tab, tmp_path):
     page = open_tab()
     pick(page, "palette", "My own")

@@ -86,7 +86,7 @@ function stroke(from, to) {
 function fill({x, y}) {
     const {labels, width} = map, start = Math.floor(y) * width + Math.floor(x);
     const old = labels[start], value = +chosen("doodle-class");
-    const open = old === value ? [] : [start];
+    const open = old === value || old === undefined ? [] : [start];
     while (open.length) {
         const i = open.pop();
         if (labels[i] !== old) continue;
@@ -184,11 +184,14 @@ for (const end of ["pointerup", "pointercancel"])
 // Without a pointer: arrows move the brush, space and Enter paint; with Shift, the arrows move it further.
 const ARROWS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
 view.addEventListener("keydown", (event) => {
-    const from = spot ?? {x: map.width / 2, y: map.height / 2};
+    const inside = ({x, y}) => ({
+        x: Math.min(map.width - 1, Math.max(0, x)),
+        y: Math.min(map.height - 1, Math.max(0, y)),
+    });
+    const from = inside(spot ?? {x: map.width / 2, y: map.height / 2}); // the map may have become smaller
     if (event.key in ARROWS) {
         const step = event.shiftKey ? 64 : 16, [x, y] = ARROWS[event.key];
-        const inside = (value, side) => Math.min(side - 1, Math.max(0, value));
-        aim({x: inside(from.x + x * step, map.width), y: inside(from.y + y * step, map.height)});
+        aim(inside({x: from.x + x * step, y: from.y + y * step}));
     } else if (event.key === " " || event.key === "Enter") {
         if (!event.repeat) {
             remember();

@@ -32,6 +32,13 @@ QUIET = dict(show_progress="hidden", api_visibility="private")
 
 # A time, a moment later: when controls that change one after another all have their values.
 SOON = "() => new Promise((done) => setTimeout(() => done(performance.now()), 20))"
+# A time once there was no other call under this name for a moment: for sliders, which tell every move of pointer and
+# keys (input), or only that the pointer has let go (release).
+_AT_REST = """() => new Promise((done) => {
+    const timers = (window.atelier ??= {});
+    clearTimeout(timers.%(name)s);
+    timers.%(name)s = setTimeout(() => done(performance.now()), 200);
+})"""
 _NOWHERE = ("Send to …", "")
 # A tab that was never opened hears nothing before it is on screen.
 _ARRIVED = """(target, ...before) => new Promise((done) => setTimeout(() => done(
@@ -66,6 +73,15 @@ class Picture(gr.Image):
 
     def preprocess(self, payload: Any) -> str | None:
         return payload.path if payload else None
+
+
+class Slider(gr.Slider):
+    """A slider whose number may be half typed: Gradio's refuses it, and loses what comes next; settings tell of it."""
+
+    is_template = True  # for the page this is a gr.Slider
+
+    def preprocess(self, payload: Any) -> Any:
+        return payload
 
 
 def picture(label: str, **kwargs: Any) -> Picture:
@@ -161,7 +177,7 @@ def mixing(effect: str, labels: Sequence[str]) -> tuple[list[gr.Image], list[gr.
     """Make the inputs of more paintings, and the shares of all, the first painting's included."""
 
     def share(number: int, label: str) -> gr.Slider:
-        return gr.Slider(0, 1, 1, step=0.05, label=label, elem_id=f"{effect}-share-{number}")
+        return Slider(0, 1, 1, step=0.05, label=label, elem_id=f"{effect}-share-{number}")
 
     more, shares = [], [share(1, "Share of the first painting")]
     for number, label in enumerate(labels, 2):
@@ -184,11 +200,24 @@ def control(cls: type[Settings], name: str, **kwargs: Any) -> gr.components.Comp
         low, high = meta["minimum"], meta["maximum"]
         if low is None or high is None:
             return gr.Number(value=default, precision=0 if isinstance(default, int) else None, **common)
-        return gr.Slider(low, high, value=default, step=meta["step"], **common)
+        return Slider(low, high, value=default, step=meta["step"], **common)
     if isinstance(default, tuple):
         del common["info"]
         return gr.JSON(value=list(default), **{k: v for k, v in common.items() if k != "interactive"})
     return gr.Textbox(value=default, **common)
+
+
+def at_rest(name: str, controls: Iterable[gr.components.Component], clock: gr.Number) -> None:
+    """Set a clock when the user has changed one of some controls, and then left all alone for a moment."""
+
+    def touched(component: gr.components.Component) -> list:
+        if isinstance(component, gr.Slider):
+            return [component.input, component.release]  # the reset button releases
+        # The input event of a dropdown comes twice, and when its value is set by the page too.
+        return [component.select if isinstance(component, gr.Dropdown) else component.input]
+
+    events = [event for component in controls for event in touched(component)]
+    gr.on(events, None, None, clock, js=_AT_REST % dict(name=name), trigger_mode="multiple", queue=False, **QUIET)
 
 
 def steps(run: Callable[[], Iterable[Step]]) -> Iterator[Step]:

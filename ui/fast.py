@@ -14,6 +14,7 @@ from .common import (
     HEAVY,
     QUIET,
     Port,
+    at_rest,
     before_after,
     control,
     file,
@@ -78,10 +79,10 @@ def build() -> Port:
         return _example(event.index)
 
     arrived = gr.Number(visible="hidden")
+    at_rest("strength", [strength], arrived)
     runs = [
         go.click(**run),
         arrived.change(**run),
-        strength.release(**run),
         looks.select(pick, None, painting, **QUIET).then(**run),
         examples.select(pick_example, None, [photo, painting, strength], **QUIET).then(**run),
     ]
@@ -120,6 +121,6 @@ def _run(photo: str | None, *values: Any) -> Iterator[tuple]:
             # Stopped at the preview, it is what there is to download and to send.
             png = file(step.image, ".png", effect="fast", settings=dataclasses.asdict(settings))
             yield (before, png), step.note if step.iteration == step.total else waiting, png
-    except gr.Error:
+    except gr.Error as error:
+        gr.Warning(error.message)  # after an error Gradio would lose the run that waits behind this one
         yield gr.skip(), "Nothing was painted.", gr.skip()
-        raise

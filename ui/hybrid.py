@@ -8,11 +8,11 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from pipeline import BadInput, align, distance, hybrid, images
+from pipeline import AtelierError, BadInput, align, distance, hybrid, images
 from pipeline.hybrid import PRESETS, Settings
 from pipeline.settings import defaults
 
-from .common import EXAMPLES, QUIET, Port, control, file, picture, place, send_menu, thumbnails, told
+from .common import EXAMPLES, QUIET, Port, at_rest, control, file, picture, place, send_menu, thumbnails, told
 
 # Finished pictures to click: near, far, points on each. `examples/SOURCES.md` tells how they were made.
 FINISHED = (
@@ -103,7 +103,7 @@ def build() -> Port:
                 "An example. Everything you change shows at once; step back from the screen.", elem_id="hybrid-status"
             )
             with gr.Row(elem_classes="actions"):
-                png = file(first["image"], ".png", name="hybrid")
+                png = _png(first)
                 download = gr.DownloadButton("Download PNG", png, elem_id="hybrid-download")
                 animate = gr.Button("Zoom animation", elem_id="hybrid-animate")
                 menu = send_menu("hybrid")
@@ -165,13 +165,7 @@ def build() -> Port:
         usual = next(iter(PRESETS))
         return [*_example(event.index), usual, *_look(usual), *(defaults(Settings)[name] for name in ALIGN)]
 
-    def touched(component: gr.components.Component) -> Any:
-        if isinstance(component, gr.Slider):
-            return component.release
-        # The input event of a dropdown comes twice, and when its value is set by the page too.
-        return component.select if isinstance(component, gr.Dropdown) else component.input
-
-    arrived = gr.Number(visible="hidden")
+    arrived, changed, moved = (gr.Number(visible="hidden") for _ in range(3))
     # What replaces pictures or points shows its marks first.
     for arrival in (
         gr.on([near.input, far.input, arrived.change], lambda: ((), ()), None, [near_points, far_points], **at_once),
@@ -190,8 +184,10 @@ def build() -> Port:
     chosen["flip_distance"].input(None, None, blur, js="() => [0, 0]", **QUIET)
     chosen["balance"].input(None, None, chosen["m_precise"], js="() => 0", **QUIET)
     preset.select(pick_look, None, [chosen[name] for name in LOOK], **at_once).success(**if_pictures)
-    gr.on([touched(chosen[name]) for name in CONTROLS], **if_pictures)
-    gr.on([touched(chosen[name]) for name in ALIGN], **aligning)
+    at_rest("changed", [chosen[name] for name in CONTROLS], changed)
+    at_rest("moved", [chosen[name] for name in ALIGN], moved)
+    changed.change(**if_pictures)
+    moved.change(**aligning)
     go.click(_count, runs, **again)
     stop.click(_stopped, [newest, last], [result, status, download], cancels=running, **at_once).success(**see)
     animate.click(_animate, last, [zoom, download_zoom], **TURNS, **QUIET)
@@ -243,7 +239,8 @@ def _run(
 ) -> Iterator:
     """Turn the widgets' values into settings, and steps into what the page shows, until another run begins."""
     this = newest["run"] = object()
-    with told():
+    skip = gr.skip()
+    try:
         for given, name in ((near, "near"), (far, "far")):
             if given is None:
                 raise BadInput(f"There is no {name} picture: drop one, or click an example.")
@@ -251,17 +248,25 @@ def _run(
         shown = 0.0
         for step in hybrid.run(near, far, settings):
             if newest.get("run") is not this:
-                yield (gr.skip(),) * 4  # Gradio empties the outputs of a generator that yields nothing
+                yield (skip,) * 4  # Gradio empties the outputs of a generator that yields nothing
                 return
             last = dict(image=step.image, near=near, far=far, settings=settings)
             if step.seconds > shown + PAUSE:
-                shown = step.seconds
+                shown, newest["shown"] = step.seconds, last
                 status = f"Step {step.iteration} of at most {step.total}, loss {step.losses['total']:.0f} …"
-                yield file(step.image), status, gr.skip(), last
+                yield file(step.image), status, skip, last
+    except AtelierError as error:
+        # What the run before this one has shown on its way is what there is.
+        kept = newest.pop("shown", None)
+        png = _png(kept) if kept else skip
+        yield png, f"⚠ {error}", png, skip
+        with told():
+            raise
     png = _png(last)
     if newest.get("run") is not this:  # begun, or stopped, during the last step
-        yield (gr.skip(),) * 4
+        yield (skip,) * 4
         return
+    newest.pop("shown", None)
     losses = ", ".join(f"{name} {value:.0f}" for name, value in step.losses.items() if name != "total")
     yield png, f"{step.note} ({losses}).", png, last
 
@@ -321,10 +326,13 @@ def _aligning(
     """Return both pictures with their points, how they lie over each other, and what to do next."""
     with told():
         views = [_view(path, points) for path, points in ((near, near_points), (far, far_points))]
-        if not (near and far):
-            return *views, None, "Choose two pictures first."
+    if not (near and far):
+        return *views, None, "Choose two pictures first."
+    try:
         settings = _settings(near_points, far_points, size=VIEW_SIDE, **dict(zip(ALIGN, values, strict=True)))
         overlay = file(hybrid.aligned(near, far, settings).overlay())
+    except AtelierError as error:
+        return *views, None, f"⚠ {error}"
     return *views, overlay, _hint(len(near_points) // 2, len(far_points) // 2)
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from pipeline import effects
 from pipeline.fast import MAX_STYLES, Settings
+from ui.common import Session
 from ui.fast import CONTROLS, _run
 
 from .conftest import CONTENT, ROOT, STYLES, shoot
@@ -276,7 +277,7 @@ def test_what_is_wrong_with_one_network_does_not_end_the_app():
 def test_stopped_at_the_preview_that_is_what_there_is_to_download(monkeypatch):
     options = [getattr(Settings(), name) for name in ("strength", *CONTROLS)]
     others = [None] * (MAX_STYLES - 1)
-    run = _run(str(PHOTO), str(WAVE), *others, *[1.0] * MAX_STYLES, *options)
+    run = _run(Session(), str(PHOTO), str(WAVE), *others, *[1.0] * MAX_STYLES, *options)
     next(run)
     (_, painted), status, download = next(run)
     run.close()
@@ -285,5 +286,7 @@ def test_stopped_at_the_preview_that_is_what_there_is_to_download(monkeypatch):
         assert max(picture.size) == Settings().preview_size
     said = []
     monkeypatch.setattr(gr, "Warning", said.append)
-    *_, (_, status, _) = _run(None, str(WAVE), *others, *[1.0] * MAX_STYLES, *options)  # ends without an error
+    *_, (_, status, _) = _run(
+        Session(), None, str(WAVE), *others, *[1.0] * MAX_STYLES, *options
+    )  # ends without an error
     assert status == "Nothing was painted." and "There is no photo" in said[0]

@@ -14,6 +14,7 @@ from PIL import Image
 from pipeline import regions
 from pipeline.gatys import Settings
 from pipeline.settings import defaults
+from ui import gatys as tab
 from ui.gatys import CONTROLS, FRAMES, LISTS, MORE, MOST, RESUMABLE, Session, Work, _continue, _hues, _run
 
 from .conftest import CONTENT, STYLES, shoot
@@ -101,6 +102,12 @@ def test_continuing_ends_at_the_most_iterations_there_can_be():
     assert session.step.total == MOST
 
 
+def test_what_is_shown_is_what_there_is_to_download(monkeypatch):
+    monkeypatch.setattr(tab, "NEWS", 0)
+    first, *rest = _run(Session(), str(PHOTO), *values(AUVERS))
+    assert len(rest) > 1 and all(shown[1] == download for shown, _, download, *_ in rest)
+
+
 def test_every_loss_has_its_own_colour():
     names = ["content relu4_2", "denoise", "total", *(f"style relu{i}_1" for i in range(1, 6))]
     hues = _hues(names)
@@ -177,6 +184,24 @@ def test_a_visitor_watches_stops_downloads_and_continues(visit, tmp_path):
     words = wait_for_status(page, "Done in")
     assert steps_in(words.partition("pixels,")[2]) == max(kept + 100, 21)
     assert json.loads(saved(page, tmp_path).text["atelier"])["iteration"] == max(kept + 100, 21)
+
+
+def test_one_visitor_waits_for_another_whose_run_an_example_ends(visit):
+    page, other = visit(iterations=5000), visit()
+    page.locator("#gatys-run").click()
+    wait_for_status(page, r"Step \d+ of")
+    other.locator("#gatys-run").click()
+    wait_for_status(other, "Waiting for its turn")
+    other.locator("#gatys-stop").click()
+    wait_for_status(other, "Stopped")
+    assert "Step" in page.locator("#gatys-status").inner_text()  # nobody waited for that run, nor ended it
+
+    page.locator("#gatys-examples button.thumbnail-item").nth(1).click()
+    wait_for_status(page, "An example")
+    finished = page.locator("#gatys-result img").last.get_attribute("src")
+    page.wait_for_timeout(1000)  # nothing of the run comes after it
+    assert page.locator("#gatys-result img").last.get_attribute("src") == finished
+    assert "An example" in page.locator("#gatys-status").inner_text()
 
 
 def stroke_on(page):

@@ -276,8 +276,13 @@ def test_a_long_animation_can_be_stopped(open_tab, tmp_path):
     page.locator("#pixel-stop").click()
     wait_for_status(page, "Stopped.", "#pixel-status")
     assert shown(page, "#pixel-result") == before
-    page.locator("#pixel-examples button.thumbnail-item").nth(1).click()  # and the next run is not blocked
+    page.locator("#pixel-photo button[aria-label='Remove Image']").click()
+    page.set_input_files("#pixel-photo input[type=file]", str(tmp_path / "long.gif"))
+    wait_for_status(page, " of 250", "#pixel-status")
+    page.locator("#pixel-examples button.thumbnail-item").nth(1).click()  # which ends it as well
     wait_for_status(page, "160x144 pixels, 4 colours", "#pixel-status")
+    page.wait_for_timeout(500)
+    assert "160x144 pixels, 4 colours" in page.locator("#pixel-status").inner_text()
 
 
 @pytest.mark.parametrize("width, query", [(390, ""), (1280, "?__theme=dark"), (390, "?__theme=dark")])

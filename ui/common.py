@@ -6,6 +6,7 @@ import itertools
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -220,10 +221,22 @@ def at_rest(name: str, controls: Iterable[gr.components.Component], clock: gr.Nu
     gr.on(events, None, None, clock, js=_AT_REST % dict(name=name), trigger_mode="multiple", queue=False, **QUIET)
 
 
-def steps(run: Callable[[], Iterable[Step]]) -> Iterator[Step]:
+@dataclass
+class Session:
+    """What is known of one visitor, kept outside the generators of runs, which Stop ends."""
+
+    running: bool = False
+
+
+def steps(run: Callable[[], Iterable[Step]], session: Session | None = None) -> Iterator[Step]:
     """Run an effect alone on the machine; what the user can mend becomes a message on the page."""
-    with _BUSY, told():
-        yield from run()
+    session = session or Session()
+    session.running = True
+    try:
+        with _BUSY, told():
+            yield from run()
+    finally:
+        session.running = False
 
 
 def warm_up(modules: Iterable[ModuleType]) -> None:
@@ -235,20 +248,30 @@ def warm_up(modules: Iterable[ModuleType]) -> None:
                 module.warm_up()
 
 
-def stopped(lock: threading.Lock = _BUSY) -> str:
-    """Wait until the last step of a run has ended and freed the lock: a run started before that would be lost."""
-    if lock.acquire(timeout=10):
-        lock.release()
+def stopped(session: Session) -> str:
+    """Wait until the last step of a visitor's run has ended: what comes before that would be lost, or overwritten."""
+    patience = time.monotonic() + 10
+    while session.running and time.monotonic() < patience:
+        time.sleep(0.02)
     return "Stopped."
 
 
-def on_stop(button: gr.Button, runs: Any, fn: Callable, inputs: Any, outputs: Any) -> None:
-    """Let a button stop runs, then call a function, which may wait for them (``stopped``).
+def queued(status: gr.Markdown, triggers: Iterable[Callable]) -> None:
+    """Say at once that a run waits: until its turn comes, the run itself can't.
+
+    To be called first: the page handles the events of one click one after another.
+    """
+    for trigger in triggers:
+        trigger(None, None, status, js="() => 'Waiting for its turn …'", queue=False, **QUIET)
+
+
+def on_stop(trigger: Callable, runs: Any, fn: Callable, inputs: Any, outputs: Any) -> None:
+    """Let a click stop runs, then call a function, which may wait for them (``stopped``).
 
     Two events: the page handles those of one click one after another, and would cancel only once the function is done.
     """
-    button.click(None, None, None, cancels=runs, queue=False)
-    button.click(fn, inputs, outputs, queue=False, **QUIET)
+    trigger(None, None, None, cancels=runs, queue=False)
+    trigger(fn, inputs, outputs, queue=False, **QUIET)
 
 
 @contextmanager

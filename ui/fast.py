@@ -14,6 +14,7 @@ from .common import (
     HEAVY,
     QUIET,
     Port,
+    Session,
     at_rest,
     before_after,
     control,
@@ -21,6 +22,7 @@ from .common import (
     mixing,
     on_stop,
     picture,
+    queued,
     send_menu,
     steps,
     stopped,
@@ -68,7 +70,8 @@ def build() -> Port:
                 menu = send_menu("fast")
             examples = thumbnails(finished, "Examples: click one", 5, "fast-examples")
 
-    inputs = [photo, painting, *more, *shares, strength, *controls]
+    session = gr.State(Session())
+    inputs = [session, photo, painting, *more, *shares, strength, *controls]
     run = dict(fn=_run, inputs=inputs, outputs=[result, status, download], trigger_mode="always_last")
     run |= HEAVY | QUIET
 
@@ -80,13 +83,14 @@ def build() -> Port:
 
     arrived = gr.Number(visible="hidden")
     at_rest("strength", [strength], arrived)
+    queued(status, [go.click, arrived.change, looks.select, examples.select])
     runs = [
         go.click(**run),
         arrived.change(**run),
         looks.select(pick, None, painting, **QUIET).then(**run),
         examples.select(pick_example, None, [photo, painting, strength], **QUIET).then(**run),
     ]
-    on_stop(stop, runs, stopped, None, status)
+    on_stop(stop.click, runs, stopped, session, status)
     return Port(menu, download, photo, arrived)
 
 
@@ -95,7 +99,7 @@ def _example(index: int) -> tuple[str, str, float]:
     return str(EXAMPLES / "content" / f"{photo}.jpg"), str(EXAMPLES / "styles" / f"{painting}.jpg"), strength
 
 
-def _run(photo: str | None, *values: Any) -> Iterator[tuple]:
+def _run(session: Session, photo: str | None, *values: Any) -> Iterator[tuple]:
     """Turn the widgets' values into settings, and each step into what the page shows."""
     paintings, shares = values[:MAX_STYLES], values[MAX_STYLES : 2 * MAX_STYLES]
     chosen = [(p, s) for p, s in zip(paintings, shares, strict=True) if p]
@@ -117,7 +121,7 @@ def _run(photo: str | None, *values: Any) -> Iterator[tuple]:
     waiting = "Loading Magenta's module, which is downloaded once …" if settings.engine == "magenta" else "Painting …"
     yield gr.skip(), waiting, gr.skip()
     try:
-        for step in steps(run):
+        for step in steps(run, session):
             # Stopped at the preview, it is what there is to download and to send.
             png = file(step.image, ".png", effect="fast", settings=dataclasses.asdict(settings))
             yield (before, png), step.note if step.iteration == step.total else waiting, png

@@ -26,11 +26,13 @@ from .common import (
     mixing,
     on_stop,
     picture,
+    queued,
     send_menu,
     steps,
     stopped,
     thumbnails,
 )
+from .common import Session as Base
 
 # Finished pictures to click: photo, painting, preset. `examples/SOURCES.md` tells how they were made.
 FINISHED = (
@@ -139,8 +141,8 @@ class Work:
 
 
 @dataclass
-class Session:
-    """A visitor's last run, kept outside its generator, which Stop ends."""
+class Session(Base):
+    """A visitor's last run."""
 
     work: Work | None = None
 
@@ -253,17 +255,19 @@ def build() -> Port:
     def pick(event: gr.SelectData) -> str:
         return str(paintings[event.index])
 
-    def pick_example(event: gr.SelectData) -> list:
+    def pick_example(session: Session, event: gr.SelectData) -> list:
+        stopped(session)
         photo, painting, preset = _example(event.index)
         end = str(finished[event.index])
         shown = [(photo, end), "An example. Run paints it before your eyes.", file(images.load(end), ".png")]
         return [Session(), photo, painting, preset, *_preset(preset), *shown, *[gr.update(visible=False)] * 4]
 
+    queued(status, [go.click, proceed.click])
     runs = [go.click(_run, inputs, **live), proceed.click(_continue, session, **live)]
-    on_stop(stop, runs, _stopped, session, outputs)
+    on_stop(stop.click, runs, _stopped, session, outputs)
     looks.select(pick, None, painting, **QUIET)
-    examples.select(
-        pick_example, None, [session, photo, painting, preset, *preset_controls, *outputs], cancels=runs, **QUIET
+    on_stop(
+        examples.select, runs, pick_example, session, [session, photo, painting, preset, *preset_controls, *outputs]
     )
     preset.input(_preset, preset, preset_controls, **QUIET)
     arrived = gr.Number(visible="hidden")
@@ -403,12 +407,13 @@ def _live(session: Session, run: Callable[[], Iterable[StyleStep]], waiting: str
     yield skip, waiting, *[skip] * 5
     shown = -math.inf
     try:
-        for step in steps(run):
+        for step in steps(run, session):
             work = session.work
             work.add(step)
             if step.iteration < step.total and time.perf_counter() - shown >= NEWS:
                 shown = time.perf_counter()
-                yield (work.before, file(step.image)), _progress(work), skip, *_plot(work), skip, skip
+                so_far = file(step.image)  # also what there is to download and to send
+                yield (work.before, so_far), _progress(work), so_far, *_plot(work), skip, skip
     except gr.Error:
         yield _kept(session, "")
         raise
@@ -453,7 +458,7 @@ def _saved(work: Work, words: str) -> tuple:
 
 
 def _stopped(session: Session) -> tuple:
-    return _kept(session, stopped())
+    return _kept(session, stopped(session))
 
 
 def _kept(session: Session, words: str) -> tuple:

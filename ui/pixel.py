@@ -3,9 +3,10 @@
 import contextlib
 import dataclasses
 import itertools
+import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -24,11 +25,9 @@ from .common import (
     before_after,
     control,
     file,
-    on_stop,
     picture,
     place,
     send_menu,
-    stopped,
     thumbnails,
     told,
 )
@@ -66,8 +65,9 @@ PALETTE_FILES = [".hex", ".gpl", ".pal", ".txt", ".png"]
 
 # The picture on the page is as large as fits this, in CSS pixels, by a whole factor.
 VIEW = (704, 512)
-# Animations take seconds: one at a time.
+# Animations take seconds: one at a time, and whoever waits for one is in nobody's way.
 _ANIMATION = threading.Lock()
+TURNS = dict(concurrency_limit=8, concurrency_id="pixel")
 # Seconds between two messages about the frames of an animation; Stop takes as long.
 NEWS = 0.1
 
@@ -141,10 +141,11 @@ def build() -> Port:
     controls = [chosen[name] for name in CONTROLS]
     shown = dict(result=result, swatches=swatches, reset=reset, compare=compare) | downloads
 
-    def run(photo: str | None, *values: Any) -> Iterator[dict]:
-        for message, moving, updates in _run(photo, values):
+    def run(newest: dict, time: float, photo: str | None, *values: Any) -> Iterator[dict]:
+        for message, moving, updates in _run(photo, values, lambda: newest.get("time", 0) > time):
             parts = {shown[name]: gr.update(**update) for name, update in updates.items()}
             yield {status: message, stop: gr.update(visible=moving)} | parts
+        yield {status: gr.skip()}  # Gradio empties the outputs of a generator that yields nothing
 
     at_once = dict(queue=False) | QUIET  # without the queue no message reaches the page
 
@@ -182,10 +183,13 @@ def build() -> Port:
     # as of two the first may end last.
     touched = [component.change for component in (photo, *controls)]
     gr.on(touched, None, None, clock, js=SOON, trigger_mode="multiple", **at_once)
-    live = clock.change(
-        run, [photo, *controls], [status, stop, *shown.values()], trigger_mode="always_last", **LIGHT, **QUIET
-    )
-    on_stop(stop, live, lambda: (stopped(_ANIMATION), gr.update(visible=False)), None, [status, stop])
+    # The session's newest change, known before its turn comes: all older ones end. Gradio could only keep a newer one
+    # waiting, or lose it.
+    newest = gr.State({})
+    clock.change(lambda newest, time: newest.update(time=time), [newest, clock], trigger_mode="multiple", **at_once)
+    outputs = [status, stop, *shown.values()]
+    clock.change(run, [newest, clock, photo, *controls], outputs, trigger_mode="multiple", **TURNS, **QUIET)
+    stop.click(_stopped, newest, [status, stop], **at_once)
     gr.on([side.input for side in sides], None, None, size, js=f"() => '{CUSTOM}'", **at_once)
     chosen["palette"].change(show_what_counts, chosen["palette"], [own, chosen["colours"]], **at_once)
     return Port(menu, downloads["enlarged"], photo, clock)
@@ -230,12 +234,15 @@ def _photo(path: str) -> Image.Image | str:
     return next(frames) if count == 1 else path
 
 
+def _stopped(newest: dict) -> tuple[str, dict]:
+    newest["time"] = math.inf
+    return "Stopped.", gr.update(visible=False)
+
+
 def _native(photo: str | None, settings: Settings) -> Iterator[pixel.Step]:
     if photo is None:
         raise images.BadInput("There is no photo: drop one, or click an example.")
-    source = _photo(photo)
-    with _ANIMATION if isinstance(source, str) else contextlib.nullcontext():
-        yield from pixel.run(source, dataclasses.replace(settings, upscale=1, grid=False))
+    yield from pixel.run(_photo(photo), dataclasses.replace(settings, upscale=1, grid=False))
 
 
 def _settings(values: Sequence[Any]) -> Settings:
@@ -245,21 +252,35 @@ def _settings(values: Sequence[Any]) -> Settings:
     return Settings(**given)
 
 
-def _run(photo: str | None, values: Sequence[Any]) -> Iterator[tuple[str, bool, dict]]:
-    """Yield a message, whether more will come, and what the page shows, as from ``_shown``.
+def _run(
+    photo: str | None, values: Sequence[Any], overtaken: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[str, bool, dict]]:
+    """Yield a message, whether more will come, and what the page shows, as from ``_shown``, until overtaken.
 
     What can't be drawn is told in the message, as a slider on its way may pass many such places.
     """
     told_at = time.perf_counter()
     try:
         settings = _settings(values)
-        for step in _native(photo, settings):
-            if step.iteration == step.total:
-                shown = _shown(step.frames or [step.image], settings)
-                yield step.note, False, shown | dict(compare=_compared(photo, settings, shown["result"]["value"]))
-            elif time.perf_counter() > told_at + NEWS:
-                told_at = time.perf_counter()
-                yield f"Frame {step.iteration} of {step.total - 1} …", True, {}
+        moving = bool(photo) and isinstance(_photo(photo), str)
+        while moving and not _ANIMATION.acquire(timeout=NEWS):
+            if overtaken():
+                return
+            yield "Waiting for another animation …", True, {}
+        with contextlib.ExitStack() as end:
+            if moving:
+                end.callback(_ANIMATION.release)
+            for step in _native(photo, settings):
+                if overtaken():
+                    return
+                if step.iteration == step.total:
+                    shown = _shown(step.frames or [step.image], settings)
+                    shown |= dict(compare=_compared(photo, settings, shown["result"]["value"]))
+                    if not overtaken():
+                        yield step.note, False, shown
+                elif time.perf_counter() > told_at + NEWS:
+                    told_at = time.perf_counter()
+                    yield f"Frame {step.iteration} of {step.total - 1} …", True, {}
     except AtelierError as error:
         yield f"⚠ {error}", False, {}
 

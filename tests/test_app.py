@@ -238,6 +238,36 @@ def test_phone_and_dark_mode(open_page, width, query):
     shoot(page, f"fast-{width}{'-dark' if query else ''}")
 
 
+def opened_by_link(page, open_page):
+    """What another visitor sees who opens the link that Share copies."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("navigator.clipboard.writeText('')")
+    page.locator(".share").click()
+    wait_until(page, lambda: "deep_link=" in page.evaluate("navigator.clipboard.readText()"))
+    other = open_page("?" + page.evaluate("navigator.clipboard.readText()").partition("?")[2])
+    other.wait_for_selector("#fast-status")
+    return other
+
+
+def test_a_shared_link_shows_what_was_made(open_page, tmp_path):
+    page = open_page()
+    page.set_input_files("#fast-photo input[type=file]", str(CONTENT / "coffee.jpg"))
+    page.wait_for_function("() => document.querySelector('#fast-photo img')?.src.includes('coffee')")
+    page.locator("#fast-looks button.thumbnail-item").nth(6).click()
+    wait_for_status(page, "600x400 in ")
+    made = page.request.get(shown(page)).body()
+    other = opened_by_link(page, open_page)
+    wait_for_status(other, "600x400 in ")
+    assert other.request.get(shown(other)).body() == made
+    with other.expect_download() as download:
+        other.locator("#fast-download").click()
+    download.value.save_as(tmp_path / "saved.png")
+    assert (tmp_path / "saved.png").read_bytes() == made
+    other.locator("#fast-run").click()
+    wait_for_status(other, "Painting")
+    wait_for_status(other, "600x400 in ")
+
+
 def test_a_result_goes_to_another_tab_and_is_worked_on_there(open_page, tmp_path):
     page = open_page()
     with page.expect_download() as found:

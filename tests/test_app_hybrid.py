@@ -16,7 +16,7 @@ from pipeline.settings import defaults
 from ui import hybrid as tab
 
 from .conftest import CONTENT, shoot
-from .test_app import settle, shown, unfold, wait_for_status, wait_until
+from .test_app import opened_by_link, settle, shown, unfold, wait_for_status, wait_until
 
 NEAR, FAR = CONTENT / "chelsea.jpg", CONTENT / "astronaut.jpg"
 EYES = dict(near=((0.382, 0.375), (0.707, 0.455)), far=((0.381, 0.209), (0.482, 0.209)))
@@ -240,6 +240,21 @@ def test_an_example_brings_its_points(open_tab, tmp_path):
     again = saved(page, tmp_path / "again.png").convert("RGB")
     finished = Image.open(CONTENT.parent / "finished" / "hybrid_chelsea_astronaut.jpg")
     assert np.abs(np.asarray(again, float) - np.asarray(finished)).mean() < 2
+
+
+def test_a_shared_link_brings_the_points_and_the_picture(open_tab, open_page, tmp_path):
+    page = open_tab()
+    first = shown(page)
+    page.locator("#hybrid-examples button.thumbnail-item").nth(1).click()  # which has no points
+    wait_for_new(page, first)
+    wait_for_status(page, " in ", STATUS)
+    other = opened_by_link(page, open_page)
+    other.get_by_role("tab", name="Hybrid").click()
+    other.wait_for_selector(f"{RESULT} img")
+    wait_for_status(other, " in ", STATUS)
+    made, again = (saved(p, tmp_path / f"{i}.png") for i, p in enumerate((page, other)))
+    assert json.loads(again.text["atelier"])["settings"]["near_points"] == []
+    assert np.array_equal(made, again)
 
 
 @pytest.mark.parametrize("width, query", [(390, ""), (1280, "?__theme=dark"), (390, "?__theme=dark")])

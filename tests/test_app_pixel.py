@@ -15,7 +15,7 @@ from pipeline.settings import defaults
 from ui import pixel
 
 from .conftest import CONTENT, shoot
-from .test_app import settle, shown, unfold, wait_for_status
+from .test_app import opened_by_link, settle, shown, unfold, wait_for_status, wait_until
 
 PHOTO = CONTENT / "coffee.jpg"
 NAMES = list(PRESETS)
@@ -283,6 +283,18 @@ def test_a_long_animation_can_be_stopped(open_tab, tmp_path):
     wait_for_status(page, "160x144 pixels, 4 colours", "#pixel-status")
     page.wait_for_timeout(500)
     assert "160x144 pixels, 4 colours" in page.locator("#pixel-status").inner_text()
+
+
+def test_a_shared_link_shows_what_was_drawn(open_tab, open_page, tmp_path):
+    page = open_tab()
+    page.locator("#pixel-examples button.thumbnail-item").nth(1).click()
+    wait_for_status(page, "160x144 pixels, 4 colours", "#pixel-status")
+    other = opened_by_link(page, open_page)
+    other.get_by_role("tab", name="Pixel art").click()
+    wait_for_status(other, "160x144 pixels, 4 colours", "#pixel-status")
+    wait_until(other, lambda: other.evaluate("document.querySelector('#pixel-result img')?.naturalWidth"))
+    with Image.open(download(other, "native", tmp_path)) as made:
+        assert made.size == (160, 144)
 
 
 @pytest.mark.parametrize("width, query", [(390, ""), (1280, "?__theme=dark"), (390, "?__theme=dark")])

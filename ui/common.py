@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import gradio as gr
+from gradio import state_holder
 from PIL import Image
 
 from pipeline import AtelierError, BadInput, Step, images
@@ -40,6 +41,8 @@ _AT_REST = """() => new Promise((done) => {
     clearTimeout(timers.%(name)s);
     timers.%(name)s = setTimeout(() => done(performance.now()), 200);
 })"""
+# A time where the page was opened by a shared link.
+_SHARED = "() => location.search.includes('deep_link=') ? performance.now() : undefined"
 _NOWHERE = ("Send to …", "")
 # A tab that was never opened hears nothing before it is on screen.
 _ARRIVED = """(target, ...before) => new Promise((done) => setTimeout(() => done(
@@ -48,6 +51,34 @@ _ARRIVED = """(target, ...before) => new Promise((done) => setTimeout(() => done
 _folder = tempfile.TemporaryDirectory(prefix="atelier-")
 _serial = itertools.count()
 _KEEP = 64  # files of ours; Gradio copies each into its own cache as soon as it is yielded
+
+
+class _Shared(state_holder.SessionState):
+    """What Gradio keeps of a visitor, all of which a shared link brings back.
+
+    Gradio's own (6.31) gives a component that a handler updates, or leaves alone (``gr.skip``), another id and no
+    value, and a link leaves out what has an id that the page does not know.
+    """
+
+    def __setitem__(self, key: int, value: Any) -> None:
+        if not isinstance(value, gr.blocks.Block):
+            return super().__setitem__(key, value)
+        value._id = key
+        with self._keeping_value(key):
+            super().__setitem__(key, value)
+
+    def _update_config(self, key: int) -> None:
+        with self._keeping_value(key):
+            super()._update_config(key)
+
+    @contextmanager
+    def _keeping_value(self, key: int) -> Iterator[None]:
+        value = (self.config_values.get(key) or {}).get("props", {}).get("value")
+        yield
+        self._update_value_in_config(key, value)
+
+
+state_holder.SessionState = _Shared
 
 
 @dataclass(frozen=True)
@@ -219,6 +250,11 @@ def at_rest(name: str, controls: Iterable[gr.components.Component], clock: gr.Nu
 
     events = [event for component in controls for event in touched(component)]
     gr.on(events, None, None, clock, js=_AT_REST % dict(name=name), trigger_mode="multiple", queue=False, **QUIET)
+
+
+def on_shared(clock: gr.Number) -> None:
+    """Set a clock where the page was opened by a shared link: what was computed may be gone from the server."""
+    gr.on(None, None, None, clock, js=_SHARED, queue=False, **QUIET)
 
 
 @dataclass

@@ -12,7 +12,20 @@ from pipeline import AtelierError, BadInput, align, distance, hybrid, images
 from pipeline.hybrid import PRESETS, Settings
 from pipeline.settings import defaults
 
-from .common import EXAMPLES, QUIET, Port, at_rest, control, file, picture, place, send_menu, thumbnails, told
+from .common import (
+    EXAMPLES,
+    QUIET,
+    Port,
+    at_rest,
+    control,
+    file,
+    on_shared,
+    picture,
+    place,
+    send_menu,
+    thumbnails,
+    told,
+)
 
 # Finished pictures to click: near, far, points on each. `examples/SOURCES.md` tells how they were made.
 FINISHED = (
@@ -133,7 +146,9 @@ def build() -> Port:
                     elem_classes="thumbnails captioned",
                 )
 
-    near_points, far_points, last = gr.State(first_points[0]), gr.State(first_points[1]), gr.State(first)
+    # Points are no states, which a shared link has not.
+    near_points, far_points = (gr.JSON(list(points), visible="hidden") for points in first_points)
+    last = gr.State(first)
     pictures = [near, far, near_points, far_points]
     at_once = dict(queue=False) | QUIET
     # Whatever calls for a new picture counts this up: one event does all runs.
@@ -186,6 +201,7 @@ def build() -> Port:
     preset.select(pick_look, None, [chosen[name] for name in LOOK], **at_once).success(**if_pictures)
     at_rest("changed", [chosen[name] for name in CONTROLS], changed)
     at_rest("moved", [chosen[name] for name in ALIGN], moved)
+    on_shared(changed)
     changed.change(**if_pictures)
     moved.change(**aligning)
     go.click(_count, runs, **again)

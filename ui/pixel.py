@@ -25,6 +25,7 @@ from .common import (
     before_after,
     control,
     file,
+    on_shared,
     picture,
     place,
     send_menu,
@@ -183,6 +184,7 @@ def build() -> Port:
     # as of two the first may end last.
     touched = [component.change for component in (photo, *controls)]
     gr.on(touched, None, None, clock, js=SOON, trigger_mode="multiple", **at_once)
+    on_shared(clock)
     # The session's newest change, known before its turn comes: all older ones end. Gradio could only keep a newer one
     # waiting, or lose it.
     newest = gr.State({})

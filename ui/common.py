@@ -34,12 +34,13 @@ QUIET = dict(show_progress="hidden", api_visibility="private")
 
 # A time, a moment later: when controls that change one after another all have their values.
 SOON = "() => new Promise((done) => setTimeout(() => done(performance.now()), 20))"
-# A time once there was no other call under this name for a moment: for sliders, which tell every move of pointer and
-# keys (input), or only that the pointer has let go (release).
+# A time once there was no other call under this name for a moment, and nothing for those before it: for sliders, which
+# tell every move of pointer and keys (input), or only that the pointer has let go (release).
 _AT_REST = """() => new Promise((done) => {
-    const timers = (window.atelier ??= {});
-    clearTimeout(timers.%(name)s);
-    timers.%(name)s = setTimeout(() => done(performance.now()), 200);
+    const waiting = (window.atelier ??= {});
+    waiting.%(name)s?.();
+    const timer = setTimeout(() => done(performance.now()), 200);
+    waiting.%(name)s = () => done(clearTimeout(timer));
 })"""
 # A time where the page was opened by a shared link.
 _SHARED = "() => location.search.includes('deep_link=') ? performance.now() : undefined"

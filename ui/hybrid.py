@@ -147,7 +147,7 @@ def build() -> Port:
                 )
 
     # Points are no states, which a shared link has not.
-    near_points, far_points = (gr.JSON(list(points), visible="hidden") for points in first_points)
+    near_points, far_points = (gr.JSON(points, visible="hidden") for points in first_points)
     last = gr.State(first)
     pictures = [near, far, near_points, far_points]
     at_once = dict(queue=False) | QUIET
@@ -183,8 +183,8 @@ def build() -> Port:
     arrived, changed, moved = (gr.Number(visible="hidden") for _ in range(3))
     # What replaces pictures or points shows its marks first.
     for arrival in (
-        gr.on([near.input, far.input, arrived.change], lambda: ((), ()), None, [near_points, far_points], **at_once),
-        clear.click(lambda: ((), ()), None, [near_points, far_points], **at_once),
+        gr.on([near.input, far.input, arrived.change], lambda: ([], []), None, [near_points, far_points], **at_once),
+        clear.click(lambda: ([], []), None, [near_points, far_points], **at_once),
         near_view.select(_click, [near_view, near_points], near_points, **at_once),
         far_view.select(_click, [far_view, far_points], far_points, **at_once),
         swap.click(lambda a, b, p, q: (b, a, q, p), pictures, pictures, **at_once),
@@ -212,9 +212,9 @@ def build() -> Port:
     return Port(menu, download, near, arrived)
 
 
-def _example(index: int) -> tuple[str, str, tuple, tuple]:
+def _example(index: int) -> tuple[str, str, list, list]:
     near, far, *points = FINISHED[index]
-    return *(str(EXAMPLES / "content" / f"{name}.jpg") for name in (near, far)), *points
+    return *(str(EXAMPLES / "content" / f"{name}.jpg") for name in (near, far)), *map(list, points)
 
 
 def _look(preset: str) -> list:
@@ -324,7 +324,7 @@ def _animate(last: dict) -> tuple[dict, dict]:
     return gr.update(value=str(path), visible=True), gr.update(value=str(path), visible=True)
 
 
-def _click(event: gr.SelectData, view: str, points: Sequence[float]) -> tuple[float, ...]:
+def _click(event: gr.SelectData, view: str, points: Sequence[float]) -> list[float]:
     """Add the clicked point; with all there already, move the closest one."""
     with Image.open(view) as shown:
         clicked = np.array(event.index) / shown.size
@@ -333,7 +333,7 @@ def _click(event: gr.SelectData, view: str, points: Sequence[float]) -> tuple[fl
         placed = np.vstack([placed, clicked])
     else:
         placed[np.square(placed - clicked).sum(1).argmin()] = clicked
-    return tuple(placed.clip(0, 1).ravel().tolist())
+    return placed.clip(0, 1).ravel().tolist()
 
 
 def _aligning(

@@ -263,8 +263,9 @@ def test_a_shared_link_shows_what_was_made(open_page, tmp_path):
         other.locator("#fast-download").click()
     download.value.save_as(tmp_path / "saved.png")
     assert (tmp_path / "saved.png").read_bytes() == made
-    other.locator("#fast-run").click()
-    wait_for_status(other, "Painting")
+    old = shown(other)
+    other.locator("#fast-looks button.thumbnail-item").nth(2).click()
+    wait_until(other, lambda: shown(other) != old)
     wait_for_status(other, "600x400 in ")
 
 

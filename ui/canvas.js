@@ -102,13 +102,16 @@ function apply(from, to) {
     chosen("doodle-tool") === "fill" ? fill(to) : stroke(from, to);
 }
 
+function inside({x, y}) {
+    return {x: Math.min(map.width - 1, Math.max(0, x)), y: Math.min(map.height - 1, Math.max(0, y))};
+}
+
 function point(event) {
     const box = view.getBoundingClientRect();
-    const inside = (share, side) => Math.min(side - 1, Math.max(0, share * side));
-    return {
-        x: inside((event.clientX - box.left) / box.width, map.width),
-        y: inside((event.clientY - box.top) / box.height, map.height),
-    };
+    return inside({
+        x: ((event.clientX - box.left) / box.width) * map.width,
+        y: ((event.clientY - box.top) / box.height) * map.height,
+    });
 }
 
 function aim(at) {
@@ -184,10 +187,6 @@ for (const end of ["pointerup", "pointercancel"])
 // Without a pointer: arrows move the brush, space and Enter paint; with Shift, the arrows move it further.
 const ARROWS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
 view.addEventListener("keydown", (event) => {
-    const inside = ({x, y}) => ({
-        x: Math.min(map.width - 1, Math.max(0, x)),
-        y: Math.min(map.height - 1, Math.max(0, y)),
-    });
     const from = inside(spot ?? {x: map.width / 2, y: map.height / 2}); // the map may have become smaller
     if (event.key in ARROWS) {
         const step = event.shiftKey ? 64 : 16, [x, y] = ARROWS[event.key];

@@ -371,11 +371,11 @@ def endpoint(name: str, module: ModuleType) -> None:
         chosen = dict(zip(names, values[len(pictures) :], strict=True))
         with told():
             settings = from_form(module.Settings, chosen)
+        recipe = dict(effect=name, settings=dataclasses.asdict(settings))
         for step in steps(run):
             report = dict(iteration=step.iteration, total=step.total, losses=dict(step.losses))
             ending = ".gif" if step.frames else ".png"
-            recipe = dataclasses.asdict(settings)
-            image = file(step.image, ending, frames=step.frames, effect=name, settings=recipe)
+            image = file(step.image, ending, frames=step.frames, **recipe)
             yield image, report | dict(seconds=step.seconds, note=step.note)
 
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
